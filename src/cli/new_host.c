@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "cli/cli.h"
+#include "host/paths.h"
 
 #define START_MS 10000
 
@@ -39,7 +40,7 @@ static int start_daemon(struct new_host *n, struct ferry_err *err)
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		random = (uint32_t)getpid();
-	snprintf(n->name, sizeof(n->name), "run-%d-%08x", (int)getpid(), random);
+	snprintf(n->name, sizeof(n->name), PATHS_PRIVATE "%d-%08x", (int)getpid(), random);
 	snprintf(parent, sizeof(parent), "%d", (int)getpid());
 	fflush(NULL);
 	n->pid = fork();

@@ -4,6 +4,7 @@
  * loop. One daemon per name is made sure by a lock on a file that is removed
  * at the end; whoever takes the lock of a removed file looks again.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +13,13 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "host/paths.h"
 #include "host/rpc.h"
 
 #define LOCK_TRIES 20
+#define SWEEP_AGE_S 60
 #define APART_STEPS 200		/* turns of 50 ms that functions get to come apart at the end */
 
 /* --------------------------------------------------------- runtime folder */
@@ -57,6 +60,31 @@ static void run_dir_close(struct host *h)
 	h->lock_fd = h->run_fd = -1;
 }
 
+/* A private host (ferry run --new-host) that was killed: nobody will ever use its name again. */
+static void remove_if_dead(int base, const char *name)
+{
+	auto_close int dir = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int lock = dir < 0 ? -1 : openat(dir, PATHS_LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	/* A young one may be between making the file and locking it. */
+	if (lock >= 0 && !fstat(lock, &st) && time(NULL) - st.st_mtime > SWEEP_AGE_S &&
+	    !flock(lock, LOCK_EX | LOCK_NB))
+		(void)paths_remove(base, name);
+}
+
+static void run_dirs_sweep(const char *base)
+{
+	struct dirent *e;
+	DIR *d = opendir(base);
+
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, PATHS_PRIVATE, strlen(PATHS_PRIVATE)))
+			remove_if_dead(dirfd(d), e->d_name);
+	if (d)
+		closedir(d);
+}
+
 static int run_dir_open(struct host *h, struct ferry_err *err)
 {
 	char base[sizeof(h->run_dir) - HOST_NAME_MAX_LEN - 1];
@@ -77,6 +105,7 @@ static int run_dir_open(struct host *h, struct ferry_err *err)
 		ret = ferry_err_set(err, EAGAIN, "E-RUN-DIR", NULL, "%s keeps being removed", h->run_dir);
 	if (ret < 0)
 		return ret;
+	run_dirs_sweep(base);
 	/* What a daemon that died has left. */
 	if (paths_remove(h->run_fd, PATHS_SOCKET) < 0 || paths_remove(h->run_fd, "root") < 0) {
 		ret = ferry_err_set(err, EBUSY, "E-RUN-DIR", "remove it", "%s holds what cannot be removed",

@@ -7,6 +7,7 @@
 
 #define PATHS_SOCKET "ctl.sock"
 #define PATHS_LOCK "lock"
+#define PATHS_PRIVATE "run-"	/* how names of private hosts begin */
 
 /** paths_base() - the folder that holds one folder per host; made if @make. */
 int paths_base(char *buf, size_t len, bool make, struct ferry_err *err);
