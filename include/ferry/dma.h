@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
 /*
- * What a function's bus addresses lead to. An IOAS (src/vfio) publishes
- * immutable tables; each function attached to it holds one, swapped under
- * its strand. So a look-up takes no lock but the strand that its caller
+ * What a function's bus addresses lead to. An IOAS (src/vfio) gives each
+ * function attached to it a table of its own, changed or swapped under its
+ * strand. So a look-up takes no lock but the strand that its caller
  * holds anyway, and an unmap is over when every attached function has taken
  * the new table and given back what it held of the old one.
  */
@@ -23,7 +23,11 @@ struct dma_range {
 	unsigned int perm;
 };
 
-/* Sorted by iova, no overlaps. Immutable once published. */
+/*
+ * Sorted by iova, no overlaps. Looked at under the strand of the function that
+ * has it; whoever published it to that function alone may change it under the
+ * same strand, ending with pci_dma_set() where something went away.
+ */
 struct dma_table {
 	atomic_uint refs;
 	unsigned int nr;

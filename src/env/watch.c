@@ -6,7 +6,8 @@
  * Locks: a strand's is outer, the list's inner. The thread finds a strand
  * through the list, so it only tries the strand's lock; what it could not run
  * stays due and is tried again a millisecond later. A watch in the list keeps
- * its strand alive, because env_watch_del() needs both locks.
+ * its strand alive, because env_watch_del() needs both locks; so a callback
+ * must not delete its own watch.
  */
 #include <signal.h>
 #include <string.h>
@@ -58,7 +59,10 @@ static bool run_one(void)
 	if (!w)
 		return false;
 	w->fn(w);
+	/* Unlocking looks at the env; it is not destroyed before env_watch_del() had our lock. */
+	pthread_mutex_lock(&lock);
 	env_strand_unlock(st);
+	pthread_mutex_unlock(&lock);
 	return true;
 }
 

@@ -91,19 +91,11 @@ static void device_free(struct vfio_device *d)
 void vfio_pci_remove(struct pci_unbind *u)
 {
 	struct vfio_device *d = vfio_device_of(u->fn);
+	struct vfio_host *h = d->host;
 
 	d->unbind = u;
-	if (d->state == DEVICE_OPEN) {
-		/* A client may have parked whoever holds the strand; the deferred timer asks later. */
-		if (!env_strand_lock_for(&d->fn->strand, 1000000000u)) {
-			pci_core_request(d);
-			env_strand_unlock(&d->fn->strand);
-		} else {
-			log_msg(LOG_WARN, PCI_BDF_FMT ": busy, its client could not be asked to let go",
-				PCI_BDF_ARG(d->fn->bdf));
-		}
-	}
-	(void)device_advance(d);
+	if (device_advance(d))
+		host_defer(h);
 }
 
 struct vfio_device *vfio_device_of(struct pci_function *fn)
@@ -149,6 +141,17 @@ bool vfio_cdev_find(struct vfio_host *h, unsigned int index, unsigned int *major
 	*major = h->dev_major_cdev;
 	*minor = index;
 	return true;
+}
+
+/*
+ * Before the host lock: a client whose worker is stuck in a page that never
+ * comes has its function's strand. It waits for it here, at nobody's cost but
+ * its own, not with the host lock held.
+ */
+static void knock(struct vfio_device *d)
+{
+	env_strand_lock(&d->fn->strand);
+	env_strand_unlock(&d->fn->strand);
 }
 
 /* ------------------------------------------------------------ open and close */
@@ -344,6 +347,17 @@ static bool close_finish(struct vfio_device *d)
 	return true;
 }
 
+/* The client is asked to let go. It may keep its function's strand: never waited for. */
+static bool ask(struct vfio_device *d)
+{
+	if (env_strand_lock_for(&d->fn->strand, 0) < 0)
+		return false;
+	pci_core_request(d);
+	env_strand_unlock(&d->fn->strand);
+	d->asked = true;
+	return true;
+}
+
 bool device_advance(struct vfio_device *d)
 {
 	for (;;) {
@@ -371,7 +385,7 @@ bool device_advance(struct vfio_device *d)
 				device_free(d);
 			return false;
 		case DEVICE_OPEN:
-			return false;
+			return d->unbind && !d->asked && !ask(d);
 		}
 	}
 }
@@ -433,6 +447,7 @@ static void device_close(struct vfio_file *f, void (*done)(void *arg), void *arg
 	struct vfio_host *h = f->host;
 	struct vfio_device *d = df->dev;
 
+	knock(d);
 	vfio_host_lock(h);
 	df->done = done;
 	df->done_arg = arg;
@@ -633,6 +648,7 @@ static int64_t attach(struct device_file *df, struct vfio_call *call, uint64_t a
 	op = ioas_op_alloc(call);
 	if (!op)
 		return -ENOMEM;
+	knock(df->dev);
 	vfio_host_lock(h);
 	ret = attach_locked(df, &a.pt_id, &op->fence);
 	host_unlock(h);
@@ -659,6 +675,7 @@ static int64_t detach(struct device_file *df, struct vfio_call *call, uint64_t a
 	op = ioas_op_alloc(call);
 	if (!op)
 		return -ENOMEM;
+	knock(df->dev);
 	vfio_host_lock(h);
 	iommufd_detach(df->iommufd, df->object, &op->fence);
 	host_unlock(h);

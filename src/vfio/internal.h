@@ -407,6 +407,7 @@ struct vfio_device {
 	struct device_file *closer;	/* whose close made it CLOSING */
 	struct list openers;		/* device_file.open_link */
 	struct pci_unbind *unbind;
+	bool asked;			/* the client, to let go */
 	struct ioas_port port;
 	struct dma_fence fence;		/* of the close */
 	struct vfio_call *current;	/* the open that runs on this thread: answered by return */
