@@ -76,6 +76,13 @@ def children(pid):
     return found
 
 
+def remove_tree(path):
+    """Removes a folder; those of a shadow tree are read-only."""
+    for folder, _, _ in os.walk(path):
+        os.chmod(folder, 0o700)
+    shutil.rmtree(path, ignore_errors=True)
+
+
 class Process:
     """A program in its own process group, with its output in a file."""
 
@@ -249,10 +256,11 @@ class Scratch:
         self.dir = tempfile.mkdtemp(prefix="ft-", dir="/tmp")
         self.ferry = os.path.join(BUILD, "ferry")
         self.ferryd = os.path.join(BUILD, "ferryd")
-        self.processes = []
+        self.hosts = set()
         self.number = 0
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "FERRY_"))}
         self.env["HOME"] = self.dir
+        self.env["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         # Without a private runtime folder, names keep concurrent tests apart.
         self.suffix = str(os.getpid()) if "FERRY_TEST_NO_XDG" in os.environ else ""
         if not self.suffix:
@@ -269,9 +277,7 @@ class Scratch:
         return os.path.join(self.dir, f"{name}{self.next_number()}.log")
 
     def spawn(self, args, name="program"):
-        process = Process(args, self.env, self.dir, self.log_path(name))
-        self.processes.append(process)
-        return process
+        return Process(args, self.env, self.dir, self.log_path(name))
 
     def run(self, args, ok=True, timeout=60.0, input=None):
         """Runs to the end. ok=True: must succeed, False: must fail, None: either."""
@@ -291,6 +297,7 @@ class Scratch:
         return done
 
     def host(self, name="a"):
+        self.hosts.add(name + self.suffix)
         return Host(self, name + self.suffix)
 
     def qemu_img(self, *args):
@@ -322,7 +329,10 @@ class Scratch:
             except ChildProcessError:
                 break
             time.sleep(0.01)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        base = "/run/ferry" if os.getuid() == 0 else f"/tmp/ferry-{os.getuid()}"
+        for name in self.hosts if self.suffix else ():
+            remove_tree(os.path.join(base, name))
+        remove_tree(self.dir)
 
 
 def guest_image():
