@@ -67,6 +67,7 @@ struct pci_function;
  */
 struct pci_model_ops {
 	const char *name;
+	bool pure_reads;	/* reading a register changes nothing, in any BAR */
 	uint64_t (*bar_read)(struct pci_function *fn, unsigned int bar, uint64_t off,
 			     unsigned int len);
 	void (*bar_write)(struct pci_function *fn, unsigned int bar, uint64_t off,

@@ -120,6 +120,12 @@ struct vfio_call {
 	const struct vfio_call_ops *ops;
 	struct ferry_env *env;		/* the client's worker: a device that it opens moves there */
 	struct vfio_file *new_file;	/* out, with return 0: answer with a new fd (O_CLOEXEC) for this file */
+	/*
+	 * Out, of pread: what was read lies in the file's own memory too (BARs:
+	 * bar_mem; config space is the frontend's to keep) and may be read
+	 * there once more, natively: reading it has no effect.
+	 */
+	bool native;
 	/* The object's, while the call is in progress. */
 	uint64_t user[6];
 	void *user_ptr[2];

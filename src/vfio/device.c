@@ -422,7 +422,7 @@ static int64_t device_pread(struct vfio_file *f, struct vfio_call *call, void *b
 {
 	struct device_file *df = to_device_file(f);
 
-	return file_ready(df) ? region_read(df->dev, buf, count, off) : -EINVAL;
+	return file_ready(df) ? region_read(df, call, buf, count, off) : -EINVAL;
 }
 
 static int64_t device_pwrite(struct vfio_file *f, struct vfio_call *call, const void *buf,

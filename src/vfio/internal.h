@@ -357,7 +357,8 @@ void intx_command(struct vfio_device *d, bool disabled);
 /* --------------------------------------------------- region.c, feature.c, reset.c */
 
 int64_t region_info(struct vfio_device *d, struct vfio_call *call, uint64_t arg);
-int64_t region_read(struct vfio_device *d, void *buf, size_t count, uint64_t off);
+int64_t region_read(struct device_file *df, struct vfio_call *call, void *buf, size_t count,
+		    uint64_t off);
 int64_t region_write(struct vfio_device *d, struct vfio_call *call, const void *buf,
 		     size_t count, uint64_t off);
 struct device_file;

@@ -137,20 +137,43 @@ static int access_check(const struct vfio_device *d, uint64_t off, size_t *count
 	return 0;
 }
 
-int64_t region_read(struct vfio_device *d, void *buf, size_t count, uint64_t off)
+/*
+ * A register whose reading has no effect, of a BAR that the client has not
+ * mapped: its value goes into the file's memory as well, so that the kernel
+ * can do the copy to the client.
+ */
+static uint8_t *file_memory(struct device_file *df, unsigned int index, size_t count)
 {
+	const struct pci_function *fn = df->dev->fn;
+
+	if (count > sizeof(uint64_t) || index >= PCI_BARS || !fn->ops->pure_reads ||
+	    !df->file.bar_mem)
+		return NULL;
+	return df->file.bar_mem(&df->file, index, fn->shape.bar[index].size);
+}
+
+int64_t region_read(struct device_file *df, struct vfio_call *call, void *buf, size_t count,
+		    uint64_t off)
+{
+	struct vfio_device *d = df->dev;
 	unsigned int index;
 	uint64_t pos;
 	int64_t ret = count ? access_check(d, off, &count, &index, &pos) : 0;
+	uint8_t *mem;
 
 	if (ret < 0 || !count)
 		return ret;
+	mem = file_memory(df, index, count);
 	env_strand_lock(&d->fn->strand);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
 		power_wake(d);
 		ret = config_read(d, buf, count, pos);
+		call->native = ret > 0;
 	} else {
 		ret = bar_rw(d, index, buf, NULL, count, pos);
+		call->native = mem && ret > 0 && !d->fn->bar_told;
+		if (call->native)
+			memcpy(mem + pos, buf, (size_t)ret);
 	}
 	env_strand_unlock(&d->fn->strand);
 	return ret;
