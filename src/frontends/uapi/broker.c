@@ -126,7 +126,7 @@ ssize_t broker_write(int sock, pid_t tid, uint64_t dst, const void *src, size_t 
 
 /* ---------------------------------------------------------- launcher's side */
 
-static pid_t stat_ppid(pid_t pid)
+pid_t proc_parent(pid_t pid)
 {
 	char path[32], buf[512], *p;
 	ssize_t n;
@@ -147,7 +147,7 @@ static bool is_descendant(pid_t tid)
 	int depth;
 
 	for (depth = 0; pid > 1 && depth < 256; depth++) {
-		pid = stat_ppid(pid);
+		pid = proc_parent(pid);
 		if (pid == self)
 			return true;
 	}

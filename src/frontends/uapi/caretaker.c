@@ -109,21 +109,9 @@ static bool kill_children(void)
 	bool any = false;
 
 	while (d && (e = readdir(d))) {
-		char path[64], buf[512], *p;
-		int fd, pid = 0, ppid = 0;
-		ssize_t n;
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (sscanf(e->d_name, "%d", &pid) != 1)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		n = read(fd, buf, sizeof(buf) - 1);
-		close(fd);
-		buf[MAX(n, 0)] = '\0';
-		p = strrchr(buf, ')');
-		if (p && sscanf(p + 1, " %*c %d", &ppid) == 1 && ppid == self && !kill(pid, SIGKILL))
+		if (pid > 0 && proc_parent(pid) == self && !kill(pid, SIGKILL))
 			any = true;
 	}
 	if (d)

@@ -45,21 +45,6 @@ static struct vcwd *vcwd_find(struct uapi_session *s, pid_t tgid)
 	return NULL;
 }
 
-static pid_t parent_of(pid_t tgid)
-{
-	char path[40], buf[512], *p;
-	ssize_t n;
-	int ppid;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || (n = read(fd, buf, sizeof(buf) - 1)) <= 0)
-		return 0;
-	buf[n] = '\0';
-	p = strrchr(buf, ')');
-	return p && sscanf(p + 1, " %*c %d", &ppid) == 1 ? ppid : 0;
-}
-
 const char *cwd_get(struct uapi_call *c)
 {
 	struct uapi_session *s = c->s;
@@ -76,7 +61,7 @@ const char *cwd_get(struct uapi_call *c)
 			return v->path;
 		if (tgid == s->cfg.pid)
 			break;
-		tgid = parent_of(tgid);
+		tgid = proc_parent(tgid);
 	}
 	return NULL;
 }

@@ -47,27 +47,22 @@ static unsigned int list_processes(struct parentage *p)
 	struct dirent *e;
 
 	while (d && n < ALL_MAX && (e = readdir(d))) {
-		char path[300], buf[512], *at;
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+		pid_t ppid = pid > 0 ? proc_parent(pid) : 0;
 
-		if (e->d_name[0] < '1' || e->d_name[0] > '9')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
-		if (read_file(path, buf, sizeof(buf)) <= 0)
-			continue;
-		at = strrchr(buf, ')');
-		p[n] = (struct parentage){ .pid = (pid_t)strtol(e->d_name, NULL, 10) };
-		if (at && sscanf(at + 1, " %*c %d", &p[n].ppid) == 1)
-			n++;
+		if (ppid)
+			p[n++] = (struct parentage){ .pid = pid, .ppid = ppid };
 	}
 	if (d)
 		closedir(d);
 	return n;
 }
 
-/* All descendants of the launcher. Orphans are its children. */
+/* All descendants of the launcher, but for ourselves, if it started us too. Orphans are its children. */
 static bool family_get(struct uapi_session *s, struct family *f)
 {
 	auto_free struct parentage *p = calloc(ALL_MAX, sizeof(*p));
+	pid_t self = getpid();
 	unsigned int n, i, k;
 	bool grown = true;
 
@@ -80,7 +75,7 @@ static bool family_get(struct uapi_session *s, struct family *f)
 		for (i = 0; i < n; i++) {
 			bool in = p[i].ppid == s->launcher;
 
-			if (p[i].in)
+			if (p[i].in || p[i].pid == self)
 				continue;
 			for (k = 0; k < f->n && !in; k++)
 				in = f->pid[k] == p[i].ppid;

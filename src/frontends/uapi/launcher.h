@@ -51,6 +51,9 @@ bool uapi_path_call(int nr);
 /** uapi_getfd_denied() - may this process use pidfd_getfd at all? 0 or -errno. */
 int uapi_getfd_denied(void);
 
+/** proc_parent() - the parent of process @pid, or 0. */
+pid_t proc_parent(pid_t pid);
+
 /* ------------------------------------------------------------------- broker */
 
 #define BROKER_DATA_MAX 65536

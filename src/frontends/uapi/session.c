@@ -283,21 +283,6 @@ void uapi_session_stop(struct uapi_session *s)
 	session_free(s);
 }
 
-static pid_t parent_pid(pid_t pid)
-{
-	char path[40], buf[512], *p;
-	ssize_t n;
-	int ppid;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || (n = read(fd, buf, sizeof(buf) - 1)) <= 0)
-		return 0;
-	buf[n] = '\0';
-	p = strrchr(buf, ')');
-	return p && sscanf(p + 1, " %*c %d", &ppid) == 1 ? ppid : 0;
-}
-
 /* Facts about the program, the kernel and the tree. */
 static int session_learn(struct uapi_session *s, struct ferry_err *err)
 {
@@ -317,7 +302,7 @@ static int session_learn(struct uapi_session *s, struct ferry_err *err)
 				     "can't look into process %d: %m", s->cfg.pid);
 	s->window = uapi_window_of(r.rlim_cur);
 	s->next_fd = s->window.lo;
-	s->launcher = parent_pid(s->cfg.pid);
+	s->launcher = proc_parent(s->cfg.pid);
 	s->poll_first = !kernel_at_least(6, 11);
 	s->sync_wakeup = !notif_sync_wakeup(s->cfg.listener);
 	if (!s->sync_wakeup)

@@ -5,10 +5,10 @@
  *
  * Threads of a session:
  *   receiver - takes notifications and runs the calls, one at a time; the
- *              only one that touches the client's memory, pidfds and cwds.
+ *              only one that reads arguments, and that has pidfds and cwds.
  *   watcher  - reads releases (inotify), frees objects, installs descriptors
  *              for calls that were completed elsewhere, sees the end.
- *   worker   - the session's ferry_env.
+ *   worker   - the session's ferry_env; copies for DMA.
  * Any thread may complete a call.
  *
  * Locks, outermost first: drain_lock (one thread runs close operations),

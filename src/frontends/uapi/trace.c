@@ -52,11 +52,11 @@ static size_t describe(struct uapi_call *c, char *out, size_t size)
 
 	if (c->nr == __NR_ioctl) {
 		name = ops->ioctl_name ? ops->ioctl_name(c->file->ops->type, c->cmd) : NULL;
-		if (ops->trace_ioctl)
+		if (ops->trace_ioctl)	/* begins with the name */
 			ops->trace_ioctl(c->file->ops->type, c->cmd, c->arg, c->arg_len, text,
 					 sizeof(text));
-		n = name ? snprintf(out, size, "%s %s %s", c->file->path, name, text) :
-			snprintf(out, size, "%s ioctl(0x%x) %s", c->file->path, c->cmd, text);
+		n = text[0] || name ? snprintf(out, size, "%s %s", c->file->path, text[0] ? text : name) :
+			snprintf(out, size, "%s ioctl(0x%x)", c->file->path, c->cmd);
 	} else if (name) {
 		n = snprintf(out, size, "%s %s(%d, %#lx, %#lx, %#lx)", c->file->path, name,
 			     (int)c->args[0], c->args[1], c->args[2], c->args[3]);
