@@ -148,6 +148,7 @@ static int next_number(struct uapi_call *c, unsigned int at_least)
 		if (s->next_fd < lo || s->next_fd >= hi)
 			s->next_fd = lo;
 		n = s->next_fd++;
+		s->guess.object = NULL;
 		pthread_mutex_unlock(&s->lock);
 		if (!look || ident_fd_free(c, (int)n))
 			return (int)n;

@@ -104,6 +104,68 @@ static bool native(struct uapi_call *c, const struct uapi_object *o, uint64_t of
 		(off >> REGION_SHIFT != CONFIG_REGION || o->config);
 }
 
+/*
+ * A register is often read many times running, and asking whose descriptor it
+ * is costs more than the read. So the last one answered natively is kept: a
+ * guess, good enough because the kernel reads what the descriptor really
+ * means. It could go wrong only if the number had become another object of
+ * ours, whose memory is not up to date: numbers in the window change hands by
+ * call_install() and dup2(), which void it, and by nothing else as long as the
+ * program has fewer descriptors open than there are numbers below the window.
+ */
+static int64_t guess_read(struct uapi_call *c)
+{
+	struct uapi_session *s = c->s;
+	struct uapi_object *o = NULL;
+	uint64_t len = c->args[2], off = c->args[3];
+	int64_t got;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->guess.object && s->guess.tid == c->tid && s->guess.fd == (int)c->args[0] &&
+	    s->cfg.trace < 0) {
+		o = s->guess.object;
+		o->busy++;
+		s->nr_busy++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!o)
+		return 0;
+	got = len <= CALL_BUF ? o->file->ops->pread(o->file, &c->vc, c->buf, len, off) : 0;
+	if (got > 0)
+		mirror(o, off, c->buf, (size_t)got);
+	got = got > 0 && (uint64_t)got == len && native(c, o, off) ? CALL_CONTINUE : 0;
+	object_put(o);
+	return got;
+}
+
+static void guess_set(struct uapi_call *c, struct uapi_object *o)
+{
+	struct uapi_session *s = c->s;
+	unsigned int fd = (unsigned int)c->args[0];
+
+	if (s->no_guess || fd < s->window.lo || fd >= s->window.hi)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (o->state == OBJECT_LIVE) {
+		s->guess.object = o;
+		s->guess.tid = c->tid;
+		s->guess.fd = (int)fd;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Into the window, done natively after our answer: from now on each read asks. */
+static int64_t do_dup2(struct uapi_call *c)
+{
+	struct uapi_session *s = c->s;
+
+	s->no_guess = true;
+	pthread_mutex_lock(&s->lock);
+	s->guess.object = NULL;
+	pthread_mutex_unlock(&s->lock);
+	return CALL_CONTINUE;
+}
+
 static int64_t object_read(struct uapi_call *c, struct uapi_object *o, uint64_t addr, uint64_t len,
 			   uint64_t off)
 {
@@ -213,6 +275,9 @@ static int64_t do_rw(struct uapi_call *c)
 	int64_t ret;
 	uint64_t off;
 
+	ret = c->nr == __NR_pread64 ? guess_read(c) : 0;
+	if (ret)
+		return ret;
 	o = object_arg(c, 0, &ret);
 	if (!o)
 		return ret;
@@ -223,6 +288,8 @@ static int64_t do_rw(struct uapi_call *c)
 		return -EINVAL;
 	ret = write ? object_write(c, o, c->args[1], MIN(c->args[2], RW_MAX), off) :
 		object_read(c, o, c->args[1], MIN(c->args[2], RW_MAX), off);
+	if (ret == CALL_CONTINUE)
+		guess_set(c, o);
 	if (ret > 0 && !at)
 		o->pos += (uint64_t)ret;
 	return ret;
@@ -468,6 +535,9 @@ int64_t syscall_run(struct uapi_call *c)
 		return do_fstat(c);
 	case __NR_dup:
 		return do_dup(c);
+	case __NR_dup2:
+	case __NR_dup3:
+		return do_dup2(c);
 	case __NR_fcntl:
 		return do_fcntl(c);
 	case __NR_close:

@@ -101,10 +101,11 @@ static void rule_always(struct prog *p, int nr)
 	emit_ret(p, SECCOMP_RET_USER_NOTIF);
 }
 
-static void rule_window(struct prog *p, int nr, struct uapi_window w)
+/* Descriptor args[@fd] in the window. */
+static void rule_window(struct prog *p, int nr, unsigned int fd, struct uapi_window w)
 {
 	emit_jump(p, BPF_JEQ, (uint32_t)nr, 0, 5);
-	emit_arg(p, 0, false);
+	emit_arg(p, fd, false);
 	emit_jump(p, BPF_JGE, w.lo, 0, 2);
 	emit_jump(p, BPF_JGE, w.hi, 1, 0);
 	emit_verdicts(p);
@@ -139,7 +140,7 @@ static void rule_ioctl(struct prog *p, struct uapi_window w)
 static void rule_write(struct prog *p, const struct uapi_filter *f)
 {
 	if (!f->attr_writes) {
-		rule_window(p, __NR_write, f->window);
+		rule_window(p, __NR_write, 0, f->window);
 		return;
 	}
 	emit_jump(p, BPF_JEQ, __NR_write, 0, 8);
@@ -185,7 +186,9 @@ unsigned int uapi_filter_build(const struct uapi_filter *f, struct sock_filter p
 		rule_offset(&p, pos_calls[i], 0, 3, w);
 	rule_offset(&p, __NR_mmap, 4, 5, w);
 	for (i = 0; i < ARRAY_SIZE(fd_calls); i++)
-		rule_window(&p, fd_calls[i], w);
+		rule_window(&p, fd_calls[i], 0, w);
+	rule_window(&p, __NR_dup2, 1, w);
+	rule_window(&p, __NR_dup3, 1, w);
 	rule_stat_at(&p, __NR_newfstatat, 3, w);
 	rule_stat_at(&p, __NR_statx, 2, w);
 	for (i = 0; i < ARRAY_SIZE(path_calls); i++)

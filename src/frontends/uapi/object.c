@@ -105,6 +105,8 @@ static void release_locked(struct uapi_object *o)
 {
 	if (o->state != OBJECT_LIVE)
 		return;
+	if (o->s->guess.object == o)
+		o->s->guess.object = NULL;
 	o->state = OBJECT_RELEASED;
 	list_add_tail(&o->s->released, &o->link);
 }

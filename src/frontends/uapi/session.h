@@ -276,6 +276,12 @@ struct uapi_session {
 	pid_t launcher;			/* ancestor of all tasks of the program */
 	char root[PATH_MAX];
 	struct uapi_window window;
+	struct {
+		struct uapi_object *object;	/* NULL: none */
+		pid_t tid;
+		int fd;
+	} guess;			/* of the next register read: fdcalls.c; lock */
+	bool no_guess;			/* the receiver's */
 	unsigned int next_fd;
 	bool poll_first;		/* RECV would not notice the end */
 	bool sync_wakeup;
