@@ -5,6 +5,7 @@
  *
  *   vfio_nvme BDF read DEPTH SECONDS    4 KiB random reads; prints JSON
  *   vfio_nvme BDF write DEPTH SECONDS
+ *   vfio_nvme BDF fill DEPTH SECONDS    every block once, so that reads find memory and not holes
  *   vfio_nvme BDF reg SECONDS           trapped 4-byte reads of VS by pread
  *   vfio_nvme BDF idle SECONDS          enabled, one I/O queue pair, doorbells mapped, does nothing
  *
@@ -256,12 +257,13 @@ static uint64_t rand64(void)
 	return rng;
 }
 
-static void io_bench(struct dev *d, bool write, unsigned int depth, double seconds)
+static void io_bench(struct dev *d, const char *op, unsigned int depth, double seconds)
 {
 	enum { SAMPLES = 1 << 20 };
 	uint32_t *lat = calloc(SAMPLES, sizeof(*lat));
 	uint64_t start_at[Q_ENTRIES], blocks = (d->nsze << d->lba_shift) / BLOCK;
-	uint64_t t0, t1, c0, done = 0, nr_lat = 0, end, n, errors = 0;
+	uint64_t t0, t1, c0, done = 0, nr_lat = 0, end, n, errors = 0, next = 0;
+	bool fill = !strcmp(op, "fill"), write = fill || !strcmp(op, "write");
 	double ns_per_tick;
 	unsigned int i, inflight = 0;
 
@@ -285,11 +287,11 @@ static void io_bench(struct dev *d, bool write, unsigned int depth, double secon
 		bool rung = false;
 		int cid;
 
-		if ((n & 255) == 0 && now_ns() > end)
+		if (((n & 255) == 0 && now_ns() > end) || (fill && next >= blocks && !inflight))
 			break;
-		while (nr_free) {
+		while (nr_free && !(fill && next >= blocks)) {
 			uint16_t c = free_cid[--nr_free];
-			uint64_t lba = (rand64() % blocks) * (BLOCK >> d->lba_shift);
+			uint64_t lba = (fill ? next++ : rand64() % blocks) * (BLOCK >> d->lba_shift);
 
 			sqe.cid = le16_of(c);
 			sqe.prp1 = le64_of(d->pool_iova + (64u + c) * 4096u);
@@ -322,7 +324,7 @@ static void io_bench(struct dev *d, bool write, unsigned int depth, double secon
 	}
 	qsort(lat, nr_lat, sizeof(*lat), cmp_u32);
 	printf("{\"op\":\"%s\",\"depth\":%u,\"iops\":%.0f,\"median_us\":%.3f,\"p99_us\":%.3f,\"errors\":%" PRIu64 "}\n",
-	       write ? "write" : "read", depth, (double)done * 1e9 / (double)(t1 - t0),
+	       op, depth, (double)done * 1e9 / (double)(t1 - t0),
 	       lat[nr_lat / 2] * ns_per_tick / 1000, lat[nr_lat * 99 / 100] * ns_per_tick / 1000,
 	       errors);
 	free(lat);
@@ -359,7 +361,7 @@ int main(int argc, char **argv)
 	unsigned int n = 0;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: vfio_nvme BDF[,BDF...] read|write DEPTH SECONDS | reg|idle SECONDS\n");
+		fprintf(stderr, "usage: vfio_nvme BDF[,BDF...] read|write|fill DEPTH SECONDS | reg|idle SECONDS\n");
 		return 2;
 	}
 	list = strdup(argv[1]);
@@ -379,8 +381,7 @@ int main(int argc, char **argv)
 		nanosleep(&ts, NULL);
 	} else if (argc == 5) {
 		bring_up(&devs[0]);
-		io_bench(&devs[0], !strcmp(argv[2], "write"), (unsigned int)atoi(argv[3]),
-			 atof(argv[4]));
+		io_bench(&devs[0], argv[2], (unsigned int)atoi(argv[3]), atof(argv[4]));
 	} else {
 		return 2;
 	}
