@@ -134,6 +134,7 @@ struct pci_irq {
 
 struct pci_driver;
 struct pci_bus;
+struct pci_sriov;
 
 /* Answer to pci_driver_ops.remove. */
 struct pci_unbind {
@@ -145,6 +146,8 @@ struct pci_function {
 	const struct pci_model_ops *ops;
 	struct pci_shape shape;
 	struct pci_bdf bdf;
+	struct pci_function *physfn;		/* of a VF: its PF; set before init, outlives it */
+	unsigned int vf_index;			/* of a VF, 0-based; set before init */
 	struct env_strand strand;
 
 	/* State, under the strand. */
@@ -156,6 +159,7 @@ struct pci_function {
 	bool config_sealed;			/* reset values are known, no more capabilities */
 	uint16_t cap_pm, cap_exp, cap_msix, cap_aer, cap_dsn;	/* offsets, 0: none */
 	uint16_t cap_last, ecap_last, cap_end, ecap_end;	/* while building */
+	_Atomic uint16_t msix_count;		/* table size now; see pci_msix_resize() */
 	struct pci_irq msix_irq, intx_irq;	/* fn NULL: nobody listens */
 	bool intx_level;
 	bool in_handler;			/* inside bar_read/bar_write: DMA to own BAR can't re-enter */
@@ -169,6 +173,7 @@ struct pci_function {
 	bool resetting;
 	enum pci_reset_kind reset_kind;
 	struct list reset_waiters;
+	struct pci_sriov *sriov;		/* a PF's VFs: ferry/sriov.h */
 
 	/* Bus and binding, under the host lock. */
 	struct pci_bus *bus;
@@ -187,6 +192,8 @@ struct pci_function {
  * @env: the worker that runs it. @poller: the model's, or NULL.
  * Capabilities: PM, MSI-X (with vectors), PCI Express endpoint with FLR; AER,
  * and DSN (with serial) in extended space. Masks and reset values as the specification has them.
+ * A VF (@fn->physfn set) shows what the SR-IOV chapter leaves it: ids FFFFh, no
+ * BAR registers, memory as the PF's VF MSE says, no AER, but ARI.
  * Return: 0, -EINVAL (impossible shape), -ENOMEM.
  */
 int pci_function_init(struct pci_function *fn, struct ferry_env *env, struct env_poller *poller);
@@ -212,7 +219,7 @@ void pci_config_writable(struct pci_function *fn, uint16_t off, const void *mask
 uint32_t pci_config_read(struct pci_function *fn, uint16_t off, unsigned int len);
 void pci_config_write(struct pci_function *fn, uint16_t off, unsigned int len, uint32_t val);
 
-bool pci_mem_enabled(const struct pci_function *fn);	/* COMMAND, and not in D3hot */
+bool pci_mem_enabled(const struct pci_function *fn);	/* COMMAND (a VF: VF Enable and VF MSE), and not in D3hot */
 bool pci_bus_master(const struct pci_function *fn);
 
 /**
@@ -271,6 +278,17 @@ void pci_reset_done(struct pci_function *fn);
 void pci_msix_raise(struct pci_function *fn, unsigned int v);
 bool pci_msix_enabled(const struct pci_function *fn);
 
+/**
+ * pci_msix_resize() - the table has @n entries from now on, 1 to shape.msix_vectors. Strand held.
+ * Memory stays that of shape.msix_vectors, so who has the function open is safe.
+ */
+void pci_msix_resize(struct pci_function *fn, unsigned int n);
+/** pci_msix_count() - its entries now, at most shape.msix_vectors. Any lock. */
+static inline unsigned int pci_msix_count(const struct pci_function *fn)
+{
+	return atomic_load(&((struct pci_function *)fn)->msix_count);
+}
+
 /** pci_msix_setup() - the host's side: enable with vectors [0, @nr) unmasked and sent to @irq, or disable with @nr 0. Strand held. */
 void pci_msix_setup(struct pci_function *fn, unsigned int nr, struct pci_irq irq);
 /** pci_msix_mask() - mask or unmask one entry, as the host's interrupt core does. Strand held. */
@@ -305,6 +323,7 @@ struct pci_driver {
 	const struct pci_id *ids;	/* ends with an all-zero entry */
 	int (*probe)(struct pci_function *fn, struct ferry_err *err);
 	void (*remove)(struct pci_unbind *u);
+	bool sriov;			/* a PF that it drives may have VFs (Linux: sriov_configure) */
 };
 
 /* Told of changes, under the host lock, after they happened (removed: before). */
@@ -313,6 +332,7 @@ struct pci_observer {
 	void (*removed)(struct pci_observer *o, struct pci_function *fn);
 	void (*bound)(struct pci_observer *o, struct pci_function *fn);
 	void (*unbound)(struct pci_observer *o, struct pci_function *fn, const struct pci_driver *was);
+	void (*vfs_changed)(struct pci_observer *o, struct pci_function *pf);	/* how many there are */
 	struct list link;
 };
 
@@ -324,19 +344,34 @@ struct pci_bus {
 	unsigned int nr_drivers;
 	struct list observers;
 	unsigned int next_group;
+	struct pci_control *control;	/* VFs that go: see pci_bus_control() */
 };
 
 void pci_bus_init(struct pci_bus *bus);
+
+/**
+ * pci_bus_control() - where what needs the host lock goes on by itself; a bus with PFs needs it
+ * @strand: guards nothing; nobody who holds it waits for anything but the host lock
+ * @lock: the host lock
+ * pci_bus_control_release(): no function left, neither lock held.
+ */
+int pci_bus_control(struct pci_bus *bus, struct env_strand *strand, pthread_mutex_t *lock);
+void pci_bus_control_release(struct pci_bus *bus);
+
 int pci_driver_register(struct pci_bus *bus, const struct pci_driver *drv);
 const struct pci_driver *pci_driver_find(const struct pci_bus *bus, const char *name);
 void pci_bus_observe(struct pci_bus *bus, struct pci_observer *o);
 
-/** pci_register() - put an initialised function on the bus at @fn->bdf, unbound. -EEXIST if taken. */
+/**
+ * pci_register() - put an initialised function on the bus at @fn->bdf, unbound
+ * A PF gets First VF Offset, and the addresses of all its VFs are reserved.
+ * Return: 0; -EEXIST: taken, or reserved for VFs; -ENOSPC: no room for its VFs.
+ */
 int pci_register(struct pci_bus *bus, struct pci_function *fn);
 /** pci_unregister() - unbound and nothing in flight, else -EBUSY. */
 int pci_unregister(struct pci_function *fn);
 struct pci_function *pci_find(const struct pci_bus *bus, struct pci_bdf bdf);
-/** pci_bus_next_slot() - the lowest free device, function 0, on bus 1 and up of domain 0. */
+/** pci_bus_next_slot() - the lowest free device, function 0, on bus 1 and up of domain 0; none where VFs can come. */
 int pci_bus_next_slot(const struct pci_bus *bus, struct pci_bdf *bdf);
 
 /** pci_match() - does @drv fit @fn, by Linux' order (driver_override, ids, override-only ids)? */

@@ -2,6 +2,8 @@
 /* The bus: functions by address, each the only one of its IOMMU group, and who watches. Host lock. */
 #include "pci/internal.h"
 
+#include <ferry/sriov.h>
+
 /* How long a busy strand may keep the control plane waiting. */
 #define STRAND_WAIT_NS UINT64_C(100000000)
 
@@ -20,6 +22,7 @@ void pci_bus_observe(struct pci_bus *bus, struct pci_observer *o)
 int pci_register(struct pci_bus *bus, struct pci_function *fn)
 {
 	struct list *before = &bus->functions;
+	uint32_t id = pci_bdf_key(fn->bdf) & 0xffff;
 	struct pci_function *it;
 	struct pci_observer *o;
 
@@ -30,6 +33,14 @@ int pci_register(struct pci_bus *bus, struct pci_function *fn)
 			before = &it->bus_link;
 			break;
 		}
+	}
+	if (!fn->physfn && sriov_reserved(bus, fn->bdf.domain, id, id))
+		return -EEXIST;
+	if (fn->sriov) {
+		int err = sriov_reserve(bus, fn);
+
+		if (err < 0)
+			return err;
 	}
 	config_seal(fn);
 	list_add_tail(before, &fn->bus_link);
@@ -56,7 +67,7 @@ int pci_unregister(struct pci_function *fn)
 {
 	struct pci_observer *o;
 
-	if (fn->driver || in_flight(fn))
+	if (fn->driver || pci_sriov_numvfs(fn) || in_flight(fn))
 		return -EBUSY;
 	list_for_each(o, &fn->bus->observers, link)
 		if (o->removed)
@@ -76,19 +87,25 @@ struct pci_function *pci_find(const struct pci_bus *bus, struct pci_bdf bdf)
 	return NULL;
 }
 
-/* Functions come sorted, so the first gap between their devices is the answer. */
+/* Functions come sorted, so one pass looks at each slot that one of them has. */
 int pci_bus_next_slot(const struct pci_bus *bus, struct pci_bdf *bdf)
 {
-	uint32_t slot = 1u << 5;	/* bus << 5 | device */
+	uint32_t slot = 1u << 5, end;	/* bus << 5 | device */
 	struct pci_function *fn;
 
-	list_for_each(fn, &bus->functions, bus_link) {
-		uint32_t taken = pci_bdf_key(fn->bdf) >> 3;
+	for (;;) {
+		list_for_each(fn, &bus->functions, bus_link) {
+			uint32_t taken = pci_bdf_key(fn->bdf) >> 3;
 
-		if (taken > slot)
+			if (taken > slot)
+				break;
+			if (taken == slot)
+				slot++;
+		}
+		end = sriov_reserved(bus, 0, slot << 3, slot << 3 | 7);
+		if (!end)
 			break;
-		if (taken == slot)
-			slot++;
+		slot = (end >> 3) + 1;
 	}
 	if (slot >> 5 > 0xff)
 		return -ENOSPC;

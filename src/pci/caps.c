@@ -88,6 +88,12 @@ static void exp_device_build(struct pci_function *fn, unsigned int exp)
 	config_set32(fn, exp + PCI_EXP_DEVCAP, 1 /* payload of 256 bytes */ |
 		     PCI_EXP_DEVCAP_EXT_TAG | PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR);
 
+	config_w1c(fn, exp + PCI_EXP_DEVSTA, PCI_EXP_DEVSTA_CED | PCI_EXP_DEVSTA_NFED |
+		   PCI_EXP_DEVSTA_FED | PCI_EXP_DEVSTA_URD, 2);
+	/* What controls a VF, but for its FLR, is its PF's. */
+	if (fn->physfn)
+		return;
+
 	/* Initiate FLR has a handler and reads zero. */
 	config_set16(fn, exp + PCI_EXP_DEVCTL,
 		     PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B);
@@ -96,8 +102,6 @@ static void exp_device_build(struct pci_function *fn, unsigned int exp)
 		     PCI_EXP_DEVCTL_URRE | PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_PAYLOAD |
 		     PCI_EXP_DEVCTL_EXT_TAG | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ, 2);
 	config_sticky(fn, exp + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_PAYLOAD, 2);
-	config_w1c(fn, exp + PCI_EXP_DEVSTA, PCI_EXP_DEVSTA_CED | PCI_EXP_DEVSTA_NFED |
-		   PCI_EXP_DEVSTA_FED | PCI_EXP_DEVSTA_URD, 2);
 
 	config_set32(fn, exp + PCI_EXP_DEVCAP2,
 		     PCI_EXP_DEVCAP2_COMP_TMOUT_DIS | 0xf /* all time-out ranges */);
@@ -115,13 +119,15 @@ static void exp_link_build(struct pci_function *fn, unsigned int exp)
 
 	config_set32(fn, exp + PCI_EXP_LNKCAP, PCI_EXP_LNKCAP_SLS_8_0GB | 4 << 4 |
 		     1u << 22 /* ASPM Optionality Compliance */);
+	config_set32(fn, exp + PCI_EXP_LNKCAP2, PCI_EXP_LNKCAP2_SLS_2_5GB |
+		     PCI_EXP_LNKCAP2_SLS_5_0GB | PCI_EXP_LNKCAP2_SLS_8_0GB);
+	if (fn->physfn)
+		return;		/* as above */
 	config_allow(fn, exp + PCI_EXP_LNKCTL, link_control, 2);
 	config_sticky(fn, exp + PCI_EXP_LNKCTL, link_control, 2);
 	config_set16(fn, exp + PCI_EXP_LNKSTA,
 		     PCI_EXP_LNKSTA_CLS_8_0GB | PCI_EXP_LNKSTA_NLW_X4 | PCI_EXP_LNKSTA_SLC);
 
-	config_set32(fn, exp + PCI_EXP_LNKCAP2, PCI_EXP_LNKCAP2_SLS_2_5GB |
-		     PCI_EXP_LNKCAP2_SLS_5_0GB | PCI_EXP_LNKCAP2_SLS_8_0GB);
 	config_set16(fn, exp + PCI_EXP_LNKCTL2, PCI_EXP_LNKCTL2_TLS_8_0GT);
 	config_allow(fn, exp + PCI_EXP_LNKCTL2, link_control2, 2);
 	config_sticky(fn, exp + PCI_EXP_LNKCTL2, link_control2, 2);
@@ -195,12 +201,15 @@ int pci_caps_build(struct pci_function *fn)
 	static int (*const build[])(struct pci_function *) = {
 		pm_build, msix_build, exp_build, aer_build, dsn_build,
 	};
+	static int (*const build_vf[])(struct pci_function *) = {
+		pm_build, msix_build, exp_build, sriov_ari_build, dsn_build,
+	};
 	unsigned int i;
 
 	fn->cap_end = PCI_STD_HEADER_SIZEOF;
 	fn->ecap_end = ECAP_START;
 	for (i = 0; i < ARRAY_SIZE(build); i++)
-		if (build[i](fn) < 0)
+		if ((fn->physfn ? build_vf : build)[i](fn) < 0)
 			return -ENOMEM;	/* there is space for all of these */
 	return 0;
 }

@@ -88,16 +88,21 @@ void config_header_build(struct pci_function *fn)
 	const struct pci_shape *s = &fn->shape;
 	unsigned int i;
 
-	config_set16(fn, PCI_VENDOR_ID, s->vendor);
-	config_set16(fn, PCI_DEVICE_ID, s->device);
+	/* A VF's are its PF's to tell. */
+	config_set16(fn, PCI_VENDOR_ID, fn->physfn ? 0xffff : s->vendor);
+	config_set16(fn, PCI_DEVICE_ID, fn->physfn ? 0xffff : s->device);
 	config_set16(fn, PCI_STATUS, PCI_STATUS_CAP_LIST);
 	config_set32(fn, PCI_CLASS_REVISION, s->class_code << 8 | s->revision);
 	config_set16(fn, PCI_SUBSYSTEM_VENDOR_ID, s->subsys_vendor);
 	config_set16(fn, PCI_SUBSYSTEM_ID, s->subsys_device);
 	fn->state->config[PCI_INTERRUPT_PIN] = s->intx ? 1 : 0;
 
-	config_allow(fn, PCI_COMMAND, COMMAND_BITS, 2);
 	config_w1c(fn, PCI_STATUS, STATUS_W1C, 2);
+	if (fn->physfn) {
+		config_allow(fn, PCI_COMMAND, PCI_COMMAND_MASTER, 2);
+		return;
+	}
+	config_allow(fn, PCI_COMMAND, COMMAND_BITS, 2);
 	config_allow(fn, PCI_CACHE_LINE_SIZE, 0xff, 1);
 	config_allow(fn, PCI_INTERRUPT_LINE, 0xff, 1);
 	for (i = 0; i < PCI_BARS; i++)
@@ -198,13 +203,16 @@ void pci_config_write(struct pci_function *fn, uint16_t off, unsigned int len, u
 	if ((was_command != config_command(fn) || was_d0 != config_in_d0(fn)) &&
 	    fn->ops->config_changed)
 		fn->ops->config_changed(fn);
+	if (fn->sriov)
+		sriov_written(fn);
 	intx_edge(fn, was_asserted);
 	msix_flush(fn);
 }
 
 bool pci_mem_enabled(const struct pci_function *fn)
 {
-	return (config_command(fn) & PCI_COMMAND_MEMORY) && config_in_d0(fn);
+	return (fn->physfn ? sriov_vf_decodes(fn) : config_command(fn) & PCI_COMMAND_MEMORY) &&
+	       config_in_d0(fn);
 }
 
 bool pci_bus_master(const struct pci_function *fn)

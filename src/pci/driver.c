@@ -56,6 +56,11 @@ static int probe(struct pci_function *fn, const struct pci_driver *drv, struct f
 	struct pci_observer *o;
 	int ret;
 
+	if (sriov_vf_going(fn) || !sriov_vf_may_probe(fn))
+		return ferry_err_set(err, ENODEV, "E-SRIOV-PROBE", NULL,
+				     "VF " PCI_BDF_FMT " %s", PCI_BDF_ARG(fn->bdf),
+				     sriov_vf_going(fn) ? "is being removed" :
+				     "may not be probed: sriov_drivers_autoprobe is 0");
 	fn->driver = drv;
 	ret = drv->probe(fn, err);
 	if (ret < 0) {
@@ -99,6 +104,8 @@ static void unbind_done(struct pci_unbind *u, int err)
 			o->unbound(o, fn, was);
 	if (caller && caller->done)
 		caller->done(caller, err);
+	if (fn->physfn)
+		sriov_kick(fn->bus);
 }
 
 int pci_unbind(struct pci_function *fn, struct pci_unbind *u)

@@ -76,11 +76,14 @@ static bool bar_shape_ok(const struct pci_shape *s, unsigned int bar)
 	return true;
 }
 
-static bool shape_ok(const struct pci_shape *s)
+static bool shape_ok(const struct pci_function *fn)
 {
+	const struct pci_shape *s = &fn->shape;
 	unsigned int i;
 
 	if (s->class_code > 0xffffff)
+		return false;
+	if (fn->physfn && (s->intx || !fn->physfn->sriov))
 		return false;
 	for (i = 0; i < PCI_BARS; i++)
 		if (!bar_shape_ok(s, i))
@@ -94,17 +97,22 @@ static bool ops_ok(const struct pci_model_ops *ops)
 	       (!ops->bar_mapped || ops->bar_unmapped);
 }
 
-/* All that init owns; what the model sets before (ops, shape, bdf) stays. */
+/* All that init owns; what the model sets before (ops, shape, bdf, PF) stays. */
 static void function_clear(struct pci_function *fn)
 {
 	const struct pci_model_ops *ops = fn->ops;
 	struct pci_shape shape = fn->shape;
 	struct pci_bdf bdf = fn->bdf;
+	struct pci_function *physfn = fn->physfn;
+	unsigned int vf_index = fn->vf_index;
 
 	memset(fn, 0, sizeof(*fn));
 	fn->ops = ops;
 	fn->shape = shape;
 	fn->bdf = bdf;
+	fn->physfn = physfn;
+	fn->vf_index = vf_index;
+	atomic_store(&fn->msix_count, shape.msix_vectors);
 	list_init(&fn->dma_logs);
 	list_init(&fn->reset_waiters);
 	list_init(&fn->bus_link);
@@ -114,7 +122,7 @@ int pci_function_init(struct pci_function *fn, struct ferry_env *env, struct env
 {
 	int err;
 
-	if (!ops_ok(fn->ops) || !shape_ok(&fn->shape))
+	if (!ops_ok(fn->ops) || !shape_ok(fn))
 		return -EINVAL;
 	function_clear(fn);
 
@@ -151,6 +159,7 @@ void pci_function_release(struct pci_function *fn)
 	assert(!fn->bus && !fn->resetting);
 	env_strand_release(&fn->strand);
 	dma_release(fn);
+	sriov_release(fn);
 	free(take_ptr(fn->config_rule));
 	free(take_ptr(fn->state));
 }

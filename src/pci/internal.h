@@ -87,6 +87,21 @@ bool intx_asserted(const struct pci_function *fn);
 void intx_edge(struct pci_function *fn, bool was);
 void intx_reset(struct pci_function *fn);
 
+/* sriov.c: the registers of a PF, strand held; */
+void sriov_written(struct pci_function *pf);
+void sriov_reset(struct pci_function *pf);
+void sriov_release(struct pci_function *pf);
+int sriov_ari_build(struct pci_function *fn);
+/* does a VF decode memory, by its PF's registers? Any lock; */
+bool sriov_vf_decodes(const struct pci_function *vf);
+/* and the bus, host lock: room for the VFs of @pf; the end of a room that overlaps, or 0; binding. */
+int sriov_reserve(const struct pci_bus *bus, struct pci_function *pf);
+uint32_t sriov_reserved(const struct pci_bus *bus, unsigned int domain, uint32_t first, uint32_t last);
+bool sriov_vf_going(const struct pci_function *vf);
+bool sriov_vf_may_probe(const struct pci_function *fn);
+/* Any lock: somebody should look after VFs that are going. */
+void sriov_kick(struct pci_bus *bus);
+
 /* dma.c */
 int dma_init(struct pci_function *fn);
 void dma_release(struct pci_function *fn);

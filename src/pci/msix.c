@@ -48,7 +48,7 @@ static void send(struct pci_function *fn, unsigned int v)
 
 void pci_msix_raise(struct pci_function *fn, unsigned int v)
 {
-	if (v >= fn->shape.msix_vectors || !pci_msix_enabled(fn) || !pci_bus_master(fn))
+	if (v >= pci_msix_count(fn) || !pci_msix_enabled(fn) || !pci_bus_master(fn))
 		return;
 	if (masked(fn, v))
 		set_pending(fn, v, true);
@@ -95,8 +95,25 @@ void pci_msix_setup(struct pci_function *fn, unsigned int nr, struct pci_irq irq
 	for (v = 0; v < fn->shape.msix_vectors; v++)
 		fn->state->msix[v].ctrl = v < nr ? 0 : PCI_MSIX_ENTRY_CTRL_MASKBIT;
 	config_set16(fn, fn->cap_msix + PCI_MSIX_FLAGS,
-		     (uint16_t)((fn->shape.msix_vectors - 1) | (nr ? PCI_MSIX_FLAGS_ENABLE : 0)));
+		     (uint16_t)((pci_msix_count(fn) - 1) | (nr ? PCI_MSIX_FLAGS_ENABLE : 0)));
 	msix_flush(fn);
+}
+
+/* Entries beyond the end are as after a reset. */
+void pci_msix_resize(struct pci_function *fn, unsigned int n)
+{
+	unsigned int v;
+
+	if (!fn->cap_msix)
+		return;
+	assert(n && n <= fn->shape.msix_vectors);
+	atomic_store(&fn->msix_count, (uint16_t)n);
+	config_set16(fn, fn->cap_msix + PCI_MSIX_FLAGS,
+		     (uint16_t)((msix_flags(fn) & ~PCI_MSIX_FLAGS_QSIZE) | (n - 1)));
+	for (v = n; v < fn->shape.msix_vectors; v++) {
+		set_pending(fn, v, false);
+		fn->state->msix[v] = (struct pci_msix_entry){ .ctrl = PCI_MSIX_ENTRY_CTRL_MASKBIT };
+	}
 }
 
 /* -------------------------------------------- table and PBA, as memory in a BAR */
@@ -106,7 +123,7 @@ bool msix_table_hit(const struct pci_function *fn, unsigned int bar, uint64_t of
 	const struct pci_shape *s = &fn->shape;
 
 	return s->msix_vectors && bar == s->msix_bar &&
-	       off - s->msix_off < (uint64_t)s->msix_vectors * PCI_MSIX_ENTRY_SIZE;
+	       off - s->msix_off < (uint64_t)pci_msix_count(fn) * PCI_MSIX_ENTRY_SIZE;
 }
 
 bool msix_pba_hit(const struct pci_function *fn, unsigned int bar, uint64_t off)
@@ -114,7 +131,7 @@ bool msix_pba_hit(const struct pci_function *fn, unsigned int bar, uint64_t off)
 	const struct pci_shape *s = &fn->shape;
 
 	return s->msix_vectors && bar == s->pba_bar &&
-	       off - s->pba_off < ((uint64_t)s->msix_vectors + 63) / 64 * 8;
+	       off - s->pba_off < ((uint64_t)pci_msix_count(fn) + 63) / 64 * 8;
 }
 
 static uint32_t entry_get(const struct pci_msix_entry *e, unsigned int reg)

@@ -12,6 +12,8 @@ static void registers_reset(struct pci_function *fn, enum pci_reset_kind kind)
 	fn->reset_kind = kind;
 	config_seal(fn);
 	config_reset(fn, kind);
+	if (fn->sriov)
+		sriov_reset(fn);
 	msix_reset(fn);
 	intx_reset(fn);
 }
