@@ -11,7 +11,7 @@
 #include <ferry/pci.h>
 
 #define NVME_NSID_MAX 128u		/* NN */
-#define NVME_CTRLS_MAX 1u		/* controllers of a subsystem; more come with SR-IOV */
+#define NVME_CTRLS_MAX 257u		/* controllers of a subsystem: a PF's and those of its VFs */
 #define NVME_QUEUES_MAX 64u		/* I/O queue pairs */
 
 struct nvme_subsys;
@@ -48,7 +48,16 @@ struct nvme_ctrl_config {
 	uint8_t mdts;			/* power of two of 4 KiB; 0: 9 (2 MiB) */
 	bool no_dbbuf;			/* do not offer Doorbell Buffer Config */
 	bool no_sgl;			/* do not offer SGLs */
+	bool migrates;			/* manages the live migration of the subsystem's other controllers */
 	enum nvme_doorbells doorbells;
+	/*
+	 * With vfs_max it is a primary controller: its secondaries have the ids
+	 * that follow @cntlid, whether their VFs exist or not. @queues and
+	 * @vectors are its private resources; 0 below chooses as much for each VF.
+	 */
+	uint16_t vfs_max;		/* TotalVFs, 0 to SRIOV_VFS_MAX */
+	uint32_t vq_flexible, vi_flexible;	/* to be given to VFs, or to the PF */
+	uint16_t vq_per_vf, vi_per_vf;	/* at most; 0: as many as there are and can be */
 };
 
 /**
@@ -58,7 +67,7 @@ struct nvme_ctrl_config {
 int nvme_ctrl_create(struct nvme_subsys *ss, const struct nvme_ctrl_config *cfg,
 		     struct ferry_env *env, struct pci_function **fn, struct ferry_err *err);
 
-/** nvme_ctrl_destroy() - off the bus, reset, nothing in flight. */
+/** nvme_ctrl_destroy() - off the bus, reset, nothing in flight; of a PF: no VFs left. */
 void nvme_ctrl_destroy(struct pci_function *fn);
 
 /** nvme_ctrl_of() - the controller of a function, or NULL if it is no NVMe function. */
@@ -68,15 +77,31 @@ struct nvme_subsys *nvme_ctrl_subsys(struct nvme_ctrl *c);
 struct nvme_ctrl_info {
 	uint16_t cntlid, queues_max, io_sqs, io_cqs, vectors;
 	bool enabled, ready, fatal, dbbuf, polled;
+	bool vf, online;		/* a secondary controller, and what its primary made of it */
+	uint16_t vq, vi;		/* resources now: queue pairs with the admin queue's, vectors */
 	uint64_t reads, writes, read_bytes, written_bytes, errors, dma_faults;
 };
 void nvme_ctrl_info(struct nvme_ctrl *c, struct nvme_ctrl_info *info);
+/** nvme_ctrl_online() - did its primary set this VF online? True of a PF. Any lock. */
+bool nvme_ctrl_online(const struct nvme_ctrl *c);
+
+/**
+ * nvme_state_save() - the Controller State of @c (docs/nvme-state.md) into *@buf, which the caller frees. Strand held.
+ * Return: 0, -EBUSY (not suspended), -ENOMEM.
+ */
+int nvme_state_save(struct nvme_ctrl *c, void **buf, size_t *len);
+/**
+ * nvme_state_load() - make @c, which is suspended and has no I/O queues, what an image says. Strand held.
+ * Return: 0, -EBUSY (not suspended, or with queues), -EINVAL (and @c is as before), -ENOMEM (likewise).
+ */
+int nvme_state_load(struct nvme_ctrl *c, const void *buf, size_t len, struct ferry_err *err);
 
 struct nvme_ns_config {
 	uint32_t nsid;			/* 0: the lowest free */
 	unsigned int lba_shift;		/* 9 or 12 */
 	uint8_t uuid[16];		/* all zero: random. NGUID and EUI64 are derived from it */
 	const char *name;		/* the host's name of it, copied */
+	bool not_owned;			/* as after nvme_ns_own(false) */
 };
 
 /**
@@ -87,11 +112,24 @@ int nvme_ns_add(struct nvme_subsys *ss, struct block_dev *dev, const struct nvme
 		uint32_t *nsid, struct ferry_err *err);
 /** nvme_ns_remove() - -EBUSY while attached or in use. */
 int nvme_ns_remove(struct nvme_subsys *ss, uint32_t nsid, struct ferry_err *err);
-/** nvme_ns_attach(), nvme_ns_detach() - controllers that are up get the namespace attribute notice. */
+/**
+ * nvme_ns_attach(), nvme_ns_detach() - controllers that are up get the namespace attribute notice
+ * A secondary controller can have namespaces before, and keeps them after, its VF exists.
+ */
 int nvme_ns_attach(struct nvme_subsys *ss, uint32_t nsid, uint16_t cntlid, struct ferry_err *err);
 int nvme_ns_detach(struct nvme_subsys *ss, uint32_t nsid, uint16_t cntlid, struct ferry_err *err);
 /** nvme_ns_resized() - the block device changed its size: new NSZE, and the notice. */
 void nvme_ns_resized(struct nvme_subsys *ss, uint32_t nsid);
+
+/**
+ * nvme_ns_own() - may this host use the namespace's data now? Any lock but a subsystem's.
+ * While not, what would use it ends with Namespace Not Ready; what began before goes on: see nvme_ns_busy().
+ */
+void nvme_ns_own(struct nvme_subsys *ss, uint32_t nsid, bool owned);
+/** nvme_ns_busy() - do commands use it, or is it being formatted? */
+bool nvme_ns_busy(struct nvme_subsys *ss, uint32_t nsid);
+/** nvme_ns_attached_to() - is @nsid attached to controller @cntlid; *@others: to others as well. */
+bool nvme_ns_attached_to(struct nvme_subsys *ss, uint32_t nsid, uint16_t cntlid, bool *others);
 
 struct nvme_ns_info {
 	uint32_t nsid;

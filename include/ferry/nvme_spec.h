@@ -348,6 +348,11 @@ enum nvme_status_code {
 	NVME_SC_IOCS_COMBINATION_REJECTED = 0x12b,
 	NVME_SC_INVALID_IOCS		= 0x12c,
 	NVME_SC_ID_UNAVAILABLE		= 0x12d,
+	NVME_SC_INVALID_CDQ		= 0x137,	/* Invalid Controller Data Queue */
+	NVME_SC_NOT_ENOUGH_RESOURCES	= 0x138,
+	NVME_SC_SUSPENDED		= 0x139,	/* Controller Suspended */
+	NVME_SC_NOT_SUSPENDED		= 0x13a,	/* Controller Not Suspended */
+	NVME_SC_CDQ_FULL		= 0x13b,	/* Controller Data Queue Full */
 	NVME_SC_BAD_ATTRIBUTES		= 0x180,	/* Conflicting Attributes */
 	NVME_SC_INVALID_PI		= 0x181,
 	NVME_SC_READ_ONLY		= 0x182,	/* Attempted Write to Read Only Range */
@@ -408,6 +413,57 @@ enum nvme_identify_cns {
 
 /* Base, "I/O Command Set Identifiers". */
 #define NVME_CSI_NVM 0
+
+/* Base, "Identify - Primary Controller Capabilities Structure". */
+struct nvme_primary_ctrl_cap {
+	le16 cntlid, portid;
+	uint8_t crt;
+	uint8_t rsvd5[27];
+	le32 vqfrt, vqrfa;
+	le16 vqrfap, vqprt, vqfrsm, vqgran;
+	uint8_t rsvd48[16];
+	le32 vifrt, virfa;
+	le16 virfap, viprt, vifrsm, vigran;
+	uint8_t rsvd80[4016];
+};
+SPEC_SIZE(struct nvme_primary_ctrl_cap, 4096);
+SPEC_OFFSET(struct nvme_primary_ctrl_cap, vqfrt, 32);
+SPEC_OFFSET(struct nvme_primary_ctrl_cap, vifrt, 64);
+SPEC_OFFSET(struct nvme_primary_ctrl_cap, vigran, 78);
+
+#define NVME_CRT_VQ (1u << 0)
+#define NVME_CRT_VI (1u << 1)
+
+/* Base, "Identify - Secondary Controller Entry" and "Secondary Controller List". */
+struct nvme_secondary_ctrl {
+	le16 scid, pcid;
+	uint8_t scs;			/* bit 0: online */
+	uint8_t rsvd5[3];
+	le16 vfn, nvq, nvi;		/* vfn: from 1 */
+	uint8_t rsvd14[18];
+};
+SPEC_SIZE(struct nvme_secondary_ctrl, 32);
+SPEC_OFFSET(struct nvme_secondary_ctrl, vfn, 8);
+
+struct nvme_secondary_ctrl_list {
+	uint8_t num;
+	uint8_t rsvd1[31];
+	struct nvme_secondary_ctrl entry[127];
+};
+SPEC_SIZE(struct nvme_secondary_ctrl_list, 4096);
+
+/* Base, "Virtualization Management - Command Dword 10". */
+enum nvme_virt_mgmt_act {
+	NVME_VIRT_MGMT_ACT_PRIMARY_ALLOC = 0x1,
+	NVME_VIRT_MGMT_ACT_OFFLINE	= 0x7,
+	NVME_VIRT_MGMT_ACT_ASSIGN	= 0x8,
+	NVME_VIRT_MGMT_ACT_ONLINE	= 0x9,
+};
+
+enum nvme_virt_mgmt_rt {
+	NVME_VIRT_MGMT_RT_VQ		= 0x0,
+	NVME_VIRT_MGMT_RT_VI		= 0x1,
+};
 
 /* Base, "Identify - Power State Descriptor Data Structure". */
 struct nvme_id_psd {
@@ -522,6 +578,7 @@ SPEC_OFFSET(struct nvme_id_ctrl, psd, 2048);
 #define NVME_OACS_DIRECTIVES	(1u << 5)
 #define NVME_OACS_VIRT_MGMT	(1u << 7)
 #define NVME_OACS_DBBUF_CFG	(1u << 8)
+#define NVME_OACS_HMLM		(1u << 11)	/* host managed live migration */
 #define NVME_FRMW_SLOT1_RO	(1u << 0)
 #define NVME_FRMW_NSLOTS_SHIFT	1
 #define NVME_LPA_SMART_PER_NS	(1u << 0)
@@ -703,6 +760,7 @@ enum nvme_features_id {
 	NVME_FEAT_FID_NOPSC		= 0x11,
 	NVME_FEAT_FID_HOST_BEHAVIOR	= 0x16,
 	NVME_FEAT_FID_IOCS_PROFILE	= 0x19,
+	NVME_FEAT_FID_CDQ		= 0x21,
 	NVME_FEAT_FID_SW_PROGRESS	= 0x80,
 	NVME_FEAT_FID_HOST_ID		= 0x81,
 	NVME_FEAT_FID_RESV_MASK		= 0x82,
@@ -860,6 +918,8 @@ enum nvme_ae_info {
 	NVME_AER_SMART_SUBSYSTEM_RELIABILITY = 0x00,
 	NVME_AER_SMART_TEMPERATURE_THRESHOLD = 0x01,
 	NVME_AER_SMART_SPARE_THRESHOLD	= 0x02,
+	NVME_AER_ONESHOT_CDQ_TAIL	= 0x00,
+	NVME_AER_ONESHOT_CDQ_FULL	= 0x01,
 	NVME_AER_NOTICE_NS_CHANGED	= 0x00,
 	NVME_AER_NOTICE_FW_ACT_STARTING	= 0x01,
 	NVME_AER_NOTICE_ANA		= 0x03,

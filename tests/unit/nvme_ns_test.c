@@ -280,9 +280,9 @@ static void test_ns_attachment__statuses(void)
 	CHECK_STATUS(ns_attach(id, 1, 1, 1, 0), 0);
 	CHECK_STATUS(rig_cmd(&r, 1, io(nvme_cmd_write, id, 0, 8)), NVME_SC_INVALID_FIELD);
 	/* Private, and held by another controller. */
-	atomic_store(&r.ss->ns[id]->attached, 1ull << 5);
+	atomic_store(&r.ss->ns[id]->attached[0], 1ull << 5);
 	CHECK_STATUS(ns_attach(id, 0, 1, 1, 0), NVME_SC_NS_IS_PRIVATE);
-	atomic_store(&r.ss->ns[id]->attached, 0);
+	atomic_store(&r.ss->ns[id]->attached[0], 0);
 	teardown();
 }
 

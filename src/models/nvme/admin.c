@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
 /* The admin commands: their table, and those that make and delete queues, and Abort. */
-#include "models/nvme/nvme.h"
+#include "models/nvme/mig.h"
 
 #define QUEUE_PC (1u << 0)
 #define CQ_IEN (1u << 1)
@@ -41,7 +41,7 @@ static void create_cq(struct nvme_req *req)
 		return;
 	}
 	status = check_queue(req, NVME_CC_IOCQES(c->st->cc), NVME_CQES);
-	if (!status && (iv >= c->cfg.vectors || (iv && !pci_msix_enabled(&c->fn)))) {
+	if (!status && (iv >= c->vectors || (iv && !pci_msix_enabled(&c->fn)))) {
 		req->error_loc = 46;
 		status = NVME_SC_INVALID_VECTOR | NVME_SC_DNR;
 	}
@@ -154,8 +154,15 @@ const struct nvme_cmd nvme_admin_cmds[256] = {
 	[nvme_admin_set_features] = { nvme_set_features, NVME_CMD_EFFECTS_CCC },
 	[nvme_admin_get_features] = { nvme_get_features },
 	[nvme_admin_async_event] = { nvme_aer },
-	[nvme_admin_ns_mgmt] = { nvme_ns_mgmt, NVME_CMD_EFFECTS_NIC | CSE(1) },
-	[nvme_admin_ns_attach] = { nvme_ns_attachment, NVME_CMD_EFFECTS_NIC | CSE(1) },
+	[nvme_admin_track_send] = { nvme_track_send, .flags = NVME_CMD_MMC },
+	[nvme_admin_track_receive] = { nvme_track_receive, .flags = NVME_CMD_MMC },
+	[nvme_admin_migration_send] = { nvme_migration_send, .flags = NVME_CMD_MMC },
+	[nvme_admin_migration_receive] = { nvme_migration_receive, .flags = NVME_CMD_MMC },
+	[nvme_admin_ctrl_data_queue] = { nvme_cdq_command, .flags = NVME_CMD_MMC },
+	[nvme_admin_ns_mgmt] = { nvme_ns_mgmt, NVME_CMD_EFFECTS_NIC | CSE(1), NVME_CMD_PRIMARY },
+	[nvme_admin_ns_attach] = { nvme_ns_attachment, NVME_CMD_EFFECTS_NIC | CSE(1),
+		NVME_CMD_PRIMARY },
+	[nvme_admin_virtual_mgmt] = { nvme_virt_mgmt, NVME_CMD_EFFECTS_CCC, NVME_CMD_VIRT },
 	[nvme_admin_dbbuf] = { nvme_dbbuf_config },
 	[nvme_admin_format_nvm] = { nvme_format,
 		NVME_CMD_EFFECTS_LBCC | NVME_CMD_EFFECTS_NCC | CSE(1) },

@@ -50,11 +50,12 @@ static void event_forget(struct nvme_state *st, unsigned int at)
 	st->event[st->nr_events] = (struct nvme_event){ 0 };
 }
 
-/* Bring pending events and outstanding requests together. */
-static void aer_match(struct nvme_ctrl *c)
+void nvme_aer_match(struct nvme_ctrl *c)
 {
 	struct nvme_state *st = c->st;
 
+	if (c->hold == NVME_HOLD_ALL)
+		return;
 	for (unsigned int i = 0; i < st->nr_events && st->nr_aer;) {
 		const struct nvme_event ev = st->event[i];
 		struct nvme_req *req = list_first(&c->aers, struct nvme_req, link);
@@ -63,32 +64,60 @@ static void aer_match(struct nvme_ctrl *c)
 			i++;
 			continue;
 		}
-		st->event_masked |= 1u << ev.type;
+		if (ev.type != NVME_AER_ONESHOT)
+			st->event_masked |= 1u << ev.type;
 		event_forget(st, i);
 		aer_take(c, req, 0);
 		req->dw0 = ev.type | (uint32_t)ev.info << 8 | (uint32_t)ev.log << 16;
+		req->dw1 = ev.param;
 		nvme_cq_post(c, req);
 	}
 }
 
-void nvme_event(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint8_t log)
+static bool event_same(const struct nvme_event *a, const struct nvme_event *b)
+{
+	return a->type == b->type && a->info == b->info && a->log == b->log && a->param == b->param;
+}
+
+static void event_raise(struct nvme_ctrl *c, const struct nvme_event *ev)
 {
 	struct nvme_state *st = c->st;
-	const struct nvme_event ev = { type, info, log };
 
 	if ((st->csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)) != NVME_CSTS_RDY || c->disabling)
 		return;
-	if (event_bit(type, info) != NVME_AE_ALWAYS &&
-	    !(st->feat.async_config & event_bit(type, info)))
+	if (event_bit(ev->type, ev->info) != NVME_AE_ALWAYS &&
+	    !(st->feat.async_config & event_bit(ev->type, ev->info)))
 		return;
 	for (unsigned int i = 0; i < st->nr_events; i++) {
-		if (!memcmp(&st->event[i], &ev, sizeof(ev)))
+		if (event_same(&st->event[i], ev))
 			return;
 	}
 	if (st->nr_events == NVME_EVENTS_MAX)
 		return;
-	st->event[st->nr_events++] = ev;
-	aer_match(c);
+	st->event[st->nr_events++] = *ev;
+	nvme_aer_match(c);
+}
+
+void nvme_event(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint8_t log)
+{
+	event_raise(c, &(struct nvme_event){ .type = type, .info = info, .log = log });
+}
+
+void nvme_event_param(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint16_t param)
+{
+	event_raise(c, &(struct nvme_event){ .type = type, .info = info, .param = param });
+}
+
+void nvme_aer_forget(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint16_t param)
+{
+	const struct nvme_event ev = { .type = type, .info = info, .param = param };
+
+	for (unsigned int i = 0; i < c->st->nr_events;) {
+		if (event_same(&c->st->event[i], &ev))
+			event_forget(c->st, i);
+		else
+			i++;
+	}
 }
 
 void nvme_aer(struct nvme_req *req)
@@ -105,7 +134,7 @@ void nvme_aer(struct nvme_req *req)
 	c->sq[0].inflight--;
 	list_add_tail(&c->aers, &req->link);
 	c->st->aer_cid[c->st->nr_aer++] = req->cid;
-	aer_match(c);
+	nvme_aer_match(c);
 	if (c->nr_executing == 0)
 		nvme_drained(c);
 }
@@ -127,7 +156,7 @@ void nvme_aer_read(struct nvme_ctrl *c, uint8_t log)
 		break;
 	}
 	for (unsigned int i = 0; i < st->nr_events;) {
-		if (st->event[i].log == log)
+		if (st->event[i].log == log && st->event[i].type != NVME_AER_ONESHOT)
 			event_forget(st, i);
 		else
 			i++;

@@ -50,6 +50,7 @@ void nvme_intx_update(struct nvme_ctrl *c)
 	bool level = false;
 	unsigned int qid;
 
+	/* Held, the pin may fall but not rise. */
 	if (!pci_msix_enabled(&c->fn) && !(c->st->intms & 1)) {
 		nvme_qmap_for_each(qid, &c->cqs) {
 			const struct nvme_cq_state *q = &c->st->cq[qid];
@@ -60,7 +61,8 @@ void nvme_intx_update(struct nvme_ctrl *c)
 			}
 		}
 	}
-	pci_intx_set(&c->fn, level);
+	if (!level || c->hold != NVME_HOLD_ALL)
+		pci_intx_set(&c->fn, level);
 }
 
 void nvme_irq_flush(struct nvme_ctrl *c)
@@ -68,7 +70,7 @@ void nvme_irq_flush(struct nvme_ctrl *c)
 	const struct nvme_qmap due = c->irq_due;
 	unsigned int v, qid;
 
-	if (c->irq_hold || !nvme_qmap_any(&due))
+	if (c->irq_hold || c->hold == NVME_HOLD_ALL || !nvme_qmap_any(&due))
 		return;
 	c->irq_due = (struct nvme_qmap){ 0 };
 	if (pci_msix_enabled(&c->fn)) {
@@ -152,7 +154,8 @@ void nvme_cq_post(struct nvme_ctrl *c, struct nvme_req *req)
 	const unsigned int qid = c->st->sq[req->sqid].cqid;
 	struct list *waiting = &c->cq[qid].waiting;
 
-	if (!list_empty(waiting) || !pci_bus_master(&c->fn) || !nvme_cq_room(c, qid)) {
+	if (!list_empty(waiting) || c->hold == NVME_HOLD_ALL || !pci_bus_master(&c->fn) ||
+	    !nvme_cq_room(c, qid)) {
 		list_add_tail(waiting, &req->link);
 		nvme_qmap_set(&c->stalled, qid);
 		return;

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/nvme/nvme.h"
+#include "models/nvme/mig.h"
 
 /* Nobody's: no vendor has this number, so no quirk of a real device applies. Drivers go by the class code. */
 #define NVME_PCI_VENDOR 0xfe55
@@ -144,7 +144,7 @@ bool nvme_running(const struct nvme_ctrl *c)
 	const uint32_t shst = NVME_CSTS_SHST_MASK << NVME_CSTS_SHST_SHIFT;
 
 	return (c->st->csts & (NVME_CSTS_RDY | NVME_CSTS_CFS | shst)) == NVME_CSTS_RDY &&
-	       !c->disabling && pci_bus_master(&c->fn);
+	       !c->disabling && !c->hold && pci_bus_master(&c->fn);
 }
 
 void nvme_poll_update(struct nvme_ctrl *c)
@@ -154,7 +154,7 @@ void nvme_poll_update(struct nvme_ctrl *c)
 
 	if (c->polled || (up && c->doorbells_mapped))
 		mode = ENV_POLL_TIMED;
-	else if (up && c->st->dbbuf_shadow)
+	else if (up && c->st->dbbuf_shadow && !c->hold)
 		mode = ENV_POLL_EVENT;
 	if (mode != ENV_POLL_EVENT)
 		c->spinning = mode == ENV_POLL_TIMED;
@@ -230,6 +230,8 @@ static void nvme_state_reset(struct nvme_ctrl *c, bool keep_regs)
 		st->csts = 0;
 	}
 	st->csts &= shst(NVME_CSTS_SHST_MASK);
+	if (c->offline)
+		st->csts = NVME_CSTS_CFS;
 	st->intms = 0;
 	memset(st->sq, 0, sizeof(st->sq));
 	memset(st->cq, 0, sizeof(st->cq));
@@ -242,6 +244,7 @@ static void nvme_state_reset(struct nvme_ctrl *c, bool keep_regs)
 	memset(st->changed_ns, 0, sizeof(st->changed_ns));
 	st->changed_ns_overflow = false;
 	st->feat = st->feat_saved;
+	st->feat.queues = (c->queues - 1u) | (c->queues - 1u) << 16;
 	st->feat.timestamp_at = env_now(&c->fn.strand);
 }
 
@@ -256,8 +259,17 @@ static void nvme_disable_start(struct nvme_ctrl *c)
 		nvme_cq_drop(c, qid, NVME_QIDS);
 	list_for_each(req, &c->executing, link)
 		req->aborted = true;
+	nvme_mig_disable(c);
+	nvme_virt_disable(c);
 	if (c->nr_executing == 0)
 		nvme_drained(c);
+}
+
+void nvme_wipe(struct nvme_ctrl *c)
+{
+	c->wiping = true;
+	if (!c->disabling)
+		nvme_disable_start(c);
 }
 
 static void nvme_disable_finish(struct nvme_ctrl *c)
@@ -268,8 +280,11 @@ static void nvme_disable_finish(struct nvme_ctrl *c)
 		nvme_sq_close(c, qid);
 	nvme_qmap_for_each(qid, &c->cqs)
 		nvme_cq_close(c, qid);
-	nvme_state_reset(c, !c->resetting);
-	c->disabling = c->starved = false;
+	if (c->resetting)
+		nvme_virt_reset(c);
+	nvme_state_reset(c, !c->resetting && !c->wiping);
+	nvme_suspend_clr(c, c->resetting || c->wiping);
+	c->disabling = c->starved = c->wiping = false;
 	c->next_sq = 0;
 	c->irq_due = (struct nvme_qmap){ 0 };
 	pci_intx_set(&c->fn, false);
@@ -279,9 +294,9 @@ static void nvme_disable_finish(struct nvme_ctrl *c)
 	if (c->resetting) {
 		c->resetting = false;
 		pci_reset_done(&c->fn);
-	} else {
-		nvme_cc_apply(c);
 	}
+	nvme_virt_apply(c);
+	nvme_cc_apply(c);
 }
 
 /* ---------------------------------------------------------------- shutdown */
@@ -329,6 +344,7 @@ static void nvme_shutdown_flushed(struct block_req *flush, int err)
 
 static void nvme_shutdown_start(struct nvme_ctrl *c)
 {
+	nvme_virt_offline_all(c);
 	c->shutting_down = true;
 	c->st->csts |= shst(NVME_CSTS_SHST_OCCUR);
 	c->flush = (struct block_req){ .st = &c->fn.strand, .done = nvme_shutdown_flushed };
@@ -346,6 +362,7 @@ void nvme_drained(struct nvme_ctrl *c)
 		nvme_shutdown_step(c);
 	if (c->disabling && c->nr_executing == 0)
 		nvme_disable_finish(c);
+	nvme_suspend_drained(c);
 }
 
 void nvme_cc_apply(struct nvme_ctrl *c)
@@ -353,12 +370,14 @@ void nvme_cc_apply(struct nvme_ctrl *c)
 	struct nvme_state *st = c->st;
 	const bool up = st->csts & (NVME_CSTS_RDY | NVME_CSTS_CFS);
 
-	if (c->disabling)
+	if (c->disabling || c->offline)
 		return;
 	if (up && !(st->cc & NVME_CC_EN)) {
 		nvme_disable_start(c);
 		return;
 	}
+	if (c->hold)
+		return;		/* once more when it ends */
 	if (!up && (st->cc & NVME_CC_EN))
 		nvme_enable(c);
 	if (NVME_CC_SHN(st->cc) && !(st->csts & shst(NVME_CSTS_SHST_MASK)))
@@ -380,6 +399,7 @@ static void nvme_config_changed(struct pci_function *fn)
 {
 	struct nvme_ctrl *c = container_of(fn, struct nvme_ctrl, fn);
 
+	nvme_catch_up(c);
 	if (nvme_running(c) && (nvme_qmap_any(&c->busy) || nvme_qmap_any(&c->stalled)))
 		nvme_more(c);
 }
@@ -400,10 +420,10 @@ static bool nvme_look(struct nvme_ctrl *c)
 		found = nvme_polled_scan(c);
 		nvme_polled_restore(c);
 	}
+	if (c->doorbells_mapped && (c->hold || nvme_running(c)))
+		found |= nvme_doorbells_scan(c);
 	if (!nvme_running(c))
 		return found;
-	if (c->doorbells_mapped)
-		found |= nvme_doorbells_scan(c);
 	if (c->st->dbbuf_shadow)
 		found |= nvme_dbbuf_scan(c);
 	return found;
@@ -492,6 +512,8 @@ static int nvme_config_check(struct nvme_ctrl_config *cfg, struct ferry_err *e)
 		return ferry_err_set(e, EINVAL, "E-NVME-VECTORS", NULL,
 				     "%u vectors are more than the %u that %u queue pairs can use",
 				     cfg->vectors, cfg->queues + 1u, cfg->queues);
+	if (nvme_virt_config_check(cfg, e) < 0)
+		return -EINVAL;
 	if (cfg->mqes == 0)
 		cfg->mqes = NVME_MQES_DEFAULT;
 	if (cfg->mqes < 2)
@@ -517,8 +539,8 @@ static void nvme_shape(struct nvme_ctrl *c)
 		.subsys_device = NVME_PCI_DEVICE,
 		.revision = 1,
 		.class_code = NVME_PCI_CLASS,
-		.intx = true,
-		.msix_vectors = c->cfg.vectors,
+		.intx = !c->primary,
+		.msix_vectors = (uint16_t)MIN(c->cfg.vectors + c->cfg.vi_flexible, NVME_QIDS),
 		.msix_off = NVME_BAR_MSIX,
 		.pba_off = NVME_BAR_PBA,
 		.bar[0] = { .size = NVME_BAR_SIZE, .is_64 = true },
@@ -536,19 +558,44 @@ static void nvme_shape(struct nvme_ctrl *c)
 		 (uint64_t)NVME_CAP_CRMS_CRWMS << NVME_CAP_CRMS_SHIFT;
 }
 
-/* Enter @c into its subsystem. */
+/* Where @nr slots in a row are free, or NVME_CTRLS_MAX. */
+static unsigned int free_slots_locked(const struct nvme_subsys *ss, unsigned int nr)
+{
+	unsigned int slot, run = 0;
+
+	for (slot = 0; slot < NVME_CTRLS_MAX; slot++) {
+		run = ss->cntlid[slot] ? 0 : run + 1;
+		if (run == nr)
+			return slot + 1 - nr;
+	}
+	return NVME_CTRLS_MAX;
+}
+
+static bool cntlids_taken_locked(const struct nvme_subsys *ss, unsigned int first, unsigned int nr)
+{
+	for (unsigned int i = 0; i < NVME_CTRLS_MAX; i++) {
+		if (ss->cntlid[i] && ss->cntlid[i] - first < nr)
+			return true;
+	}
+	return false;
+}
+
+/* Enter @c into its subsystem: with its secondaries' slots and ids; or as one of those. */
 static int nvme_join(struct nvme_ctrl *c, struct ferry_err *e)
 {
+	const unsigned int nr = 1u + c->cfg.vfs_max;
 	struct nvme_subsys *ss = c->ss;
 	unsigned int slot = NVME_CTRLS_MAX;
 	bool taken = false;
 
 	pthread_mutex_lock(&ss->lock);
-	for (unsigned int i = NVME_CTRLS_MAX; i-- > 0;) {
-		if (!ss->ctrl[i])
-			slot = i;
-		else if (ss->ctrl[i]->cfg.cntlid == c->cfg.cntlid)
-			taken = true;
+	if (c->primary) {
+		slot = c->primary->slot + 1 + c->fn.vf_index;
+	} else {
+		taken = cntlids_taken_locked(ss, c->cfg.cntlid, nr);
+		slot = free_slots_locked(ss, nr);
+		for (unsigned int i = 0; i < nr && !taken && slot < NVME_CTRLS_MAX; i++)
+			ss->cntlid[slot + i] = (uint16_t)(c->cfg.cntlid + i);
 	}
 	if (!taken && slot < NVME_CTRLS_MAX) {
 		ss->ctrl[slot] = c;
@@ -560,37 +607,51 @@ static int nvme_join(struct nvme_ctrl *c, struct ferry_err *e)
 				     "the subsystem has a controller %u already", c->cfg.cntlid);
 	if (slot >= NVME_CTRLS_MAX)
 		return ferry_err_set(e, ENOSPC, "E-NVME-CTRLS", NULL,
-				     "the subsystem has its %u controllers already", NVME_CTRLS_MAX);
+				     "the subsystem has no room for %u more controllers", nr);
 	return 0;
 }
 
+/* What is attached to a secondary stays so while it has no VF. */
 static void nvme_leave(struct nvme_ctrl *c)
 {
+	const unsigned int nr = c->primary ? 0 : 1u + c->cfg.vfs_max;
 	struct nvme_subsys *ss = c->ss;
 
 	pthread_mutex_lock(&ss->lock);
-	for (unsigned int i = 0; i < ARRAY_SIZE(ss->ns); i++) {
-		if (ss->ns[i])
-			ss->ns[i]->attached &= ~(1ull << c->slot);
+	for (unsigned int slot = c->slot; slot < c->slot + nr; slot++) {
+		assert(ss->ctrl[slot] == (slot == c->slot ? c : NULL));
+		for (unsigned int i = 0; i < ARRAY_SIZE(ss->ns); i++) {
+			struct nvme_ns *ns = atomic_load(&ss->ns[i]);
+
+			if (ns)
+				atomic_fetch_and(&ns->attached[slot / 64], ~(1ull << slot % 64));
+		}
+		ss->cntlid[slot] = 0;
 	}
 	ss->ctrl[c->slot] = NULL;
+	nvme_mig_leave_locked(c);
 	pthread_mutex_unlock(&ss->lock);
 }
 
-int nvme_ctrl_create(struct nvme_subsys *ss, const struct nvme_ctrl_config *cfg,
-		     struct ferry_env *env, struct pci_function **fn, struct ferry_err *err)
+/* @primary: of a VF, which is its @index-th. */
+static int nvme_make(struct nvme_subsys *ss, const struct nvme_ctrl_config *cfg,
+		     struct ferry_env *env, struct nvme_ctrl *primary, unsigned int index,
+		     struct pci_function **fn, struct ferry_err *err)
 {
-	struct nvme_ctrl_config checked = *cfg;
-	struct nvme_ctrl *c;
-	int ret = nvme_config_check(&checked, err);
+	struct nvme_ctrl *c = calloc(1, sizeof(*c));
+	int ret;
 
-	if (ret)
-		return ret;
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return ferry_err_set(err, ENOMEM, "E-NO-MEMORY", NULL, "no memory for a controller");
 	c->ss = ss;
-	c->cfg = checked;
+	c->cfg = *cfg;
+	c->env = env;
+	c->queues = c->cfg.queues;
+	c->vectors = c->cfg.vectors;
+	c->primary = primary;
+	c->offline = primary;
+	c->fn.physfn = primary ? &primary->fn : NULL;
+	c->fn.vf_index = index;
 	c->poller = (struct env_poller){ nvme_poll, nvme_park, nvme_unpark };
 	list_init(&c->free_reqs);
 	list_init(&c->executing);
@@ -602,15 +663,23 @@ int nvme_ctrl_create(struct nvme_subsys *ss, const struct nvme_ctrl_config *cfg,
 		ret = ferry_err_set(err, ENOMEM, "E-NO-MEMORY", NULL, "no memory for a controller");
 		goto free_ctrl;
 	}
+	ret = nvme_mig_init(c);
+	if (ret) {
+		ferry_err_set(err, -ret, "E-NO-MEMORY", NULL, "no memory for a controller");
+		goto free_state;
+	}
 	c->fn.ops = &nvme_model_ops;
 	nvme_shape(c);
 	ret = pci_function_init(&c->fn, env, &c->poller);
 	if (ret) {
 		ferry_err_set(err, -ret, "E-PCI-INIT", NULL, "cannot make a PCI function");
-		goto free_state;
+		goto free_mig;
 	}
 	env_work_init(&c->notice, &c->fn.strand, nvme_notice_work);
 	env_work_init(&c->more, &c->fn.strand, nvme_more_work);
+	ret = nvme_virt_init(c, err);
+	if (ret)
+		goto release;
 	nvme_features_init(c);
 	env_strand_lock(&c->fn.strand);
 	c->st->power_cycles = 1;
@@ -619,17 +688,37 @@ int nvme_ctrl_create(struct nvme_subsys *ss, const struct nvme_ctrl_config *cfg,
 	env_strand_unlock(&c->fn.strand);
 	ret = nvme_join(c, err);
 	if (ret)
-		goto release;
+		goto release_virt;
 	*fn = &c->fn;
 	return 0;
 
+release_virt:
+	nvme_virt_release(c);
 release:
 	pci_function_release(&c->fn);
+free_mig:
+	free(c->mig);
 free_state:
 	free(c->st);
 free_ctrl:
 	free(c);
 	return ret;
+}
+
+int nvme_ctrl_create(struct nvme_subsys *ss, const struct nvme_ctrl_config *cfg,
+		     struct ferry_env *env, struct pci_function **fn, struct ferry_err *err)
+{
+	struct nvme_ctrl_config checked = *cfg;
+	int ret = nvme_config_check(&checked, err);
+
+	return ret ? ret : nvme_make(ss, &checked, env, NULL, 0, fn, err);
+}
+
+int nvme_ctrl_create_vf(struct nvme_ctrl *primary, unsigned int index,
+			const struct nvme_ctrl_config *cfg, struct pci_function **fn,
+			struct ferry_err *err)
+{
+	return nvme_make(primary->ss, cfg, primary->env, primary, index, fn, err);
 }
 
 void nvme_ctrl_destroy(struct pci_function *fn)
@@ -642,8 +731,11 @@ void nvme_ctrl_destroy(struct pci_function *fn)
 	c->polled = c->doorbells_mapped = false;
 	c->st->cc = 0;
 	nvme_disable_start(c);
+	nvme_hold_release(c);
+	nvme_mig_release(c);
 	env_work_cancel(&c->notice);
 	env_work_cancel(&c->more);
+	nvme_virt_release(c);
 	nvme_reqs_trim(c, 0);
 	env_strand_unlock(&fn->strand);
 	assert(c->nr_reqs == 0);
@@ -675,10 +767,16 @@ void nvme_ctrl_info(struct nvme_ctrl *c, struct nvme_ctrl_info *info)
 		.cntlid = c->cfg.cntlid,
 		.queues_max = c->cfg.queues,
 		.vectors = c->cfg.vectors,
+		.vf = c->primary,
 	};
 	/* A client that keeps the strand busy must not keep the control plane waiting. */
 	if (env_strand_lock_for(&c->fn.strand, 1000000000))
 		return;
+	info->online = !c->offline;
+	info->vq = (uint16_t)(c->queues + 1);
+	info->vi = c->vectors;
+	if (c->primary)
+		nvme_virt_resources(c, &info->vq, &info->vi);
 	info->io_sqs = (uint16_t)count_io(&c->sqs);
 	info->io_cqs = (uint16_t)count_io(&c->cqs);
 	info->enabled = st->cc & NVME_CC_EN;

@@ -162,7 +162,7 @@ void nvme_dbbuf_open(struct nvme_ctrl *c, unsigned int index)
 /* The admin queue's slots follow its registers. */
 void nvme_dbbuf_admin(struct nvme_ctrl *c, unsigned int index, uint32_t val)
 {
-	if (c->st->dbbuf_shadow && index < 2 &&
+	if (c->st->dbbuf_shadow && index < 2 && c->hold != NVME_HOLD_ALL &&
 	    !slot_write(c, c->st->dbbuf_shadow, index, val))
 		nvme_ctrl_fatal(c, "cannot write the shadow doorbells");
 }

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "models/nvme/nvme.h"
+#include "models/nvme/mig.h"
 
 #define CHANGE NVME_FEAT_CAP_CHANGEABLE
 #define SAVE NVME_FEAT_CAP_SAVEABLE
@@ -18,6 +18,7 @@
 
 struct feature {
 	uint32_t caps;
+	bool mmc;			/* of the migration management controller only */
 	bool any_nsid;			/* not a namespace's, but Set Features may name one */
 	/* A dword in struct nvme_features at @off, of which @bits can be set, ... */
 	size_t off;
@@ -116,7 +117,7 @@ static uint16_t set_queues(struct nvme_req *req, struct nvme_features *f)
 {
 	const struct nvme_ctrl *c = req->c;
 	const uint32_t sqs = cdw11(req) & 0xffff, cqs = cdw11(req) >> 16;
-	const uint32_t max = c->cfg.queues - 1u;
+	const uint32_t max = c->queues - 1u;
 
 	if (nvme_qmap_next(&c->sqs, 1) != NVME_QIDS || nvme_qmap_next(&c->cqs, 1) != NVME_QIDS)
 		return NVME_SC_CMD_SEQ_ERROR | NVME_SC_DNR;
@@ -139,7 +140,7 @@ static uint16_t set_vector(struct nvme_req *req, struct nvme_features *f)
 {
 	const uint32_t iv = cdw11(req) & 0xffff;
 
-	if (iv >= req->c->cfg.vectors)
+	if (iv >= req->c->vectors)
 		return bad_field(req, 44);
 	f->vector_config[iv] = cdw11(req) & 0x1ffff;
 	return NVME_SC_SUCCESS;
@@ -149,7 +150,7 @@ static uint16_t get_vector(struct nvme_req *req, const struct nvme_features *f)
 {
 	const uint32_t iv = cdw11(req) & 0xffff;
 
-	if (iv >= req->c->cfg.vectors)
+	if (iv >= req->c->vectors)
 		return bad_field(req, 44);
 	req->dw0 = f->vector_config[iv];
 	return NVME_SC_SUCCESS;
@@ -184,6 +185,12 @@ static uint16_t get_timestamp(struct nvme_req *req, const struct nvme_features *
 
 /* ------------------------------------------------- 16h Host Behavior Support */
 
+/* ACRE, ETDAS, LBAFEE are booleans. */
+static bool behavior_valid(const uint8_t *data)
+{
+	return data[0] <= 1 && data[1] <= 1 && data[2] <= 1;
+}
+
 static uint16_t set_behavior(struct nvme_req *req, struct nvme_features *f)
 {
 	uint8_t data[sizeof(f->host_behavior)];
@@ -191,8 +198,7 @@ static uint16_t set_behavior(struct nvme_req *req, struct nvme_features *f)
 
 	if (status)
 		return status;
-	/* ACRE, ETDAS, LBAFEE are booleans. */
-	if (data[0] > 1 || data[1] > 1 || data[2] > 1)
+	if (!behavior_valid(data))
 		return bad_field(req, 0xffff);
 	memcpy(f->host_behavior, data, sizeof(data));
 	return NVME_SC_SUCCESS;
@@ -243,6 +249,7 @@ static const struct feature features[256] = {
 	[NVME_FEAT_FID_ASYNC_EVENT] = { CHANGE, DWORD(async_config, 0x1f | NVME_OAES_NA) },
 	[NVME_FEAT_FID_TIMESTAMP] = { CHANGE, .set = set_timestamp, .get = get_timestamp },
 	[NVME_FEAT_FID_HOST_BEHAVIOR] = { CHANGE, .set = set_behavior, .get = get_behavior },
+	[NVME_FEAT_FID_CDQ] = { CHANGE, .mmc = true, .set = nvme_cdq_set, .get = nvme_cdq_get },
 	[NVME_FEAT_FID_HOST_ID] = { CHANGE, .set = set_host_id, .get = get_host_id },
 };
 
@@ -263,6 +270,7 @@ const uint32_t nvme_feature_effects[256] = {
 	[NVME_FEAT_FID_ASYNC_EVENT] = OF_CTRL,
 	[NVME_FEAT_FID_TIMESTAMP] = OF_CTRL,
 	[NVME_FEAT_FID_HOST_BEHAVIOR] = OF_CTRL,
+	[NVME_FEAT_FID_CDQ] = NVME_FID_FSUPP | 1u << 6 << NVME_FID_FSP_SHIFT,
 	[NVME_FEAT_FID_HOST_ID] = OF_CTRL,
 };
 
@@ -270,7 +278,7 @@ static void features_default(const struct nvme_ctrl *c, struct nvme_features *f)
 {
 	*f = (struct nvme_features){
 		.vwc = NVME_FEAT_VWC_WCE,
-		.queues = (c->cfg.queues - 1u) | (c->cfg.queues - 1u) << 16,
+		.queues = (c->queues - 1u) | (c->queues - 1u) << 16,
 	};
 	f->temp_over[0] = TEMP_OVER;
 	for (uint32_t iv = 0; iv < ARRAY_SIZE(f->vector_config); iv++)
@@ -281,6 +289,50 @@ void nvme_features_init(struct nvme_ctrl *c)
 {
 	features_default(c, &c->st->feat_saved);
 	c->st->feat = c->st->feat_saved;
+}
+
+static bool dwords_valid(const struct nvme_features *f)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(features); i++) {
+		const struct feature *ft = &features[i];
+
+		if (ft->bits && *(const uint32_t *)(const void *)((const uint8_t *)f + ft->off) & ~ft->bits)
+			return false;
+	}
+	return true;
+}
+
+bool nvme_features_valid(const struct nvme_ctrl *c, const struct nvme_features *f)
+{
+	struct nvme_features initial;
+
+	features_default(c, &initial);
+	if (!dwords_valid(f) || f->power & ~0xe0u || !behavior_valid(f->host_behavior) ||
+	    f->host_id_exhid > 1 || f->timestamp_base >> 48 || f->timestamp_origin > 1 ||
+	    f->keep_alive || (f->queues & 0xffff) > (initial.queues & 0xffff) ||
+	    f->queues >> 16 > initial.queues >> 16 || f->error_recovery[0])
+		return false;
+	for (unsigned int i = 0; i < ARRAY_SIZE(f->temp_over); i++) {
+		if ((i ? f->temp_over[i] | f->temp_under[i] : 0) || f->temp_over[i] > 0xffff ||
+		    f->temp_under[i] > 0xffff)
+			return false;
+	}
+	for (uint32_t i = 1; i <= NVME_NSID_MAX; i++) {
+		if (f->error_recovery[i] > 0xffff)
+			return false;
+	}
+	for (uint32_t iv = 0; iv < ARRAY_SIZE(f->vector_config); iv++) {
+		/* What cannot be set is as it was. */
+		if (iv < c->vectors ? (f->vector_config[iv] & 0xffff) != iv || f->vector_config[iv] > 0x1ffff :
+					  f->vector_config[iv] != iv)
+			return false;
+	}
+	return true;
+}
+
+static bool feature_has(const struct nvme_ctrl *c, const struct feature *ft)
+{
+	return ft->caps && (c->cfg.migrates || !ft->mmc);
 }
 
 /* NSID, where the feature is a namespace's and where it isn't. */
@@ -318,7 +370,7 @@ void nvme_set_features(struct nvme_req *req)
 	const bool warned = nvme_critical_warning(c);
 	uint16_t status;
 
-	if (!ft->caps)
+	if (!feature_has(c, ft))
 		status = bad_field(req, 40);
 	else if ((cdw10 & NVME_FEAT_SAVE) && !(ft->caps & SAVE))
 		status = NVME_SC_FEATURE_NOT_SAVEABLE | NVME_SC_DNR;
@@ -345,7 +397,7 @@ void nvme_get_features(struct nvme_req *req)
 	struct nvme_features initial;
 	uint16_t status = NVME_SC_SUCCESS;
 
-	if (!ft->caps) {
+	if (!feature_has(c, ft)) {
 		nvme_req_complete(req, bad_field(req, 40));
 		return;
 	}

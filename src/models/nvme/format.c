@@ -33,9 +33,16 @@ struct format {
 
 static void format_run(struct format *f);
 
+/* All of it has other content, or may have. */
+static void format_changed(struct format *f)
+{
+	nvme_changed(f->req->c, f->ns->nsid, 0, atomic_load(&f->ns->nsze), true);
+}
+
 static void format_end(struct format *f, uint16_t status)
 {
 	if (f->ns) {
+		format_changed(f);
 		atomic_store(&f->ns->formatting, false);
 		nvme_ns_unref(take_ptr(f->ns));
 	}
@@ -61,6 +68,8 @@ static void format_again(struct env_timer *t)
 /* May @ns become what @f says? */
 static uint16_t format_check(const struct format *f, struct nvme_ns *ns)
 {
+	if (atomic_load(&ns->not_owned))
+		return NVME_SC_NS_NOT_READY;
 	if (ns->dev->read_only)
 		return NVME_SC_NS_WRITE_PROTECTED | NVME_SC_DNR;
 	if (1u << f->shift < ns->dev->align ||
@@ -104,14 +113,18 @@ static uint16_t format_begin(struct format *f)
 static void format_finish(struct format *f)
 {
 	struct nvme_ns *ns = f->ns;
-	uint64_t self = 1ull << f->req->c->slot;
+	struct nvme_slots others;
+	unsigned int self = f->req->c->slot;
 
 	pthread_mutex_lock(&ns->ss->lock);
 	atomic_store(&ns->lba_shift, f->shift);
 	atomic_store(&ns->nsze, atomic_load(&ns->dev->size) >> f->shift);
 	atomic_store(&ns->formatting, false);
-	ns_notice_locked(ns->ss, ns->nsid, atomic_load(&ns->attached) & ~self);
+	others = ns_attached(ns);
+	others.w[self / 64] &= ~(1ull << self % 64);
+	ns_notice_locked(ns->ss, ns->nsid, &others);
 	pthread_mutex_unlock(&ns->ss->lock);
+	format_changed(f);
 	nvme_ns_unref(take_ptr(f->ns));
 	f->nsid++;
 }

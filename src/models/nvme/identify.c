@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "models/nvme/io.h"
+#include "models/nvme/mig.h"
+#include "models/nvme/ns.h"
 
 #define KAS_UNITS 10u			/* keep alive granularity, 100 ms units */
 #define SHUTDOWN_US 10000000u		/* RTD3E: a flush of the backends may take that long */
@@ -30,6 +32,8 @@ struct identify {
 		struct nvme_id_nvm nvm;
 		struct nvme_ns_list ns_list;
 		struct nvme_ctrl_list ctrl_list;
+		struct nvme_primary_ctrl_cap primary;
+		struct nvme_secondary_ctrl_list secondaries;
 	} out;
 };
 
@@ -52,9 +56,9 @@ static void put_u128(uint8_t field[16], uint64_t v)
 
 /* --------------------------------------------------------------- controller */
 
-static bool admin_has(unsigned int opcode)
+static bool admin_has(const struct nvme_ctrl *c, unsigned int opcode)
 {
-	return nvme_admin_cmds[opcode].exec;
+	return nvme_cmd_offered(c, &nvme_admin_cmds[opcode]);
 }
 
 static bool io_has(unsigned int opcode)
@@ -66,11 +70,15 @@ static uint16_t oacs(const struct nvme_ctrl *c)
 {
 	uint32_t v = 0;
 
-	if (admin_has(nvme_admin_format_nvm))
+	if (admin_has(c, nvme_admin_format_nvm))
 		v |= NVME_OACS_FORMAT;
-	if (admin_has(nvme_admin_ns_mgmt) && admin_has(nvme_admin_ns_attach))
+	if (admin_has(c, nvme_admin_ns_mgmt) && admin_has(c, nvme_admin_ns_attach))
 		v |= NVME_OACS_NS_MGMT;
-	if (admin_has(nvme_admin_dbbuf) && !c->cfg.no_dbbuf)
+	if (c->cfg.migrates)
+		v |= NVME_OACS_HMLM;
+	if (admin_has(c, nvme_admin_virtual_mgmt))
+		v |= NVME_OACS_VIRT_MGMT;
+	if (admin_has(c, nvme_admin_dbbuf) && !c->cfg.no_dbbuf)
 		v |= NVME_OACS_DBBUF_CFG;
 	return (uint16_t)v;
 }
@@ -123,7 +131,7 @@ static void id_ctrl_names(const struct nvme_ctrl *c, struct nvme_id_ctrl *id)
 	id->cntlid = le16_of(c->cfg.cntlid);
 	id->ver = le32_of(NVME_VERSION);
 	id->cntrltype = NVME_CTRLTYPE_IO;
-	id->cmic = NVME_CMIC_MULTI_CTRL;
+	id->cmic = NVME_CMIC_MULTI_CTRL | (c->primary ? NVME_CMIC_MULTI_SRIOV : 0);
 	id->nvmsr = 1;				/* an NVMe storage device */
 }
 
@@ -142,10 +150,12 @@ static void id_ctrl_admin(const struct nvme_ctrl *c, struct nvme_id_ctrl *id)
 	id->avscc = 1;
 	id->wctemp = le16_of(WARNING_KELVIN);
 	id->cctemp = le16_of(CRITICAL_KELVIN);
-	if (admin_has(nvme_admin_keep_alive))
+	if (admin_has(c, nvme_admin_keep_alive))
 		id->kas = le16_of(KAS_UNITS);
 	id->psd[0].mp = le16_of(POWER_CENTIWATTS);
-	put_capacity(c->ss, id);
+	/* What all of the subsystem has is no business of a VF's. */
+	if (admin_has(c, nvme_admin_ns_mgmt))
+		put_capacity(c->ss, id);
 }
 
 static void id_ctrl_io(const struct nvme_ctrl *c, struct nvme_id_ctrl *id)
@@ -163,11 +173,41 @@ static void id_ctrl_io(const struct nvme_ctrl *c, struct nvme_id_ctrl *id)
 				   NVME_SGLS_OVERSIZED);
 }
 
+/* What it can do about the live migration of others. */
+static void id_ctrl_migrates(struct nvme_id_ctrl *id)
+{
+	id->cmmrtd = id->nmmrtd = le16_of(NVME_TRACK_RANGES);
+	id->maxmrtg = NVME_TRACK_GRAN_MAX;
+	id->trattr = NVME_TRATTR_THMCS | NVME_TRATTR_TUDCS;
+	id->mcudmq = id->mnsudmq = le16_of(NVME_CDQS_MAX);
+	id->mcmr = id->mcdqpc = le16_of(NVME_CDQ_PAGES);
+	id->nmcmr = le16_of(NVME_CDQ_PAGES * NVME_CDQS_MAX);
+}
+
+void nvme_id_ctrl_fill(const struct nvme_ctrl *c, struct nvme_id_ctrl *id)
+{
+	memset(id, 0, sizeof(*id));
+	id_ctrl_names(c, id);
+	id_ctrl_admin(c, id);
+	id_ctrl_io(c, id);
+	if (c->cfg.migrates)
+		id_ctrl_migrates(id);
+}
+
 static uint16_t id_ctrl(struct identify *q)
 {
-	id_ctrl_names(q->c, &q->out.ctrl);
-	id_ctrl_admin(q->c, &q->out.ctrl);
-	id_ctrl_io(q->c, &q->out.ctrl);
+	nvme_id_ctrl_fill(q->c, &q->out.ctrl);
+	return 0;
+}
+
+/* Supported Controller State Formats: version 0 of NVMe's part at index 1, one vendor part of ours. */
+static uint16_t id_state_formats(struct identify *q)
+{
+	if (!q->c->cfg.migrates)
+		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
+	q->out.raw[0] = 1;
+	q->out.raw[1] = 1;
+	memcpy(q->out.raw + 4, nvme_state_uuid, sizeof(nvme_state_uuid));
 	return 0;
 }
 
@@ -286,20 +326,21 @@ static uint16_t ns_list_allocated(struct identify *q)
 	return ns_list(q, false);
 }
 
-/* Controllers from CNTID up that are in @slots, ascending. */
-static uint16_t ctrl_list(struct identify *q, uint64_t slots)
+/* Controllers from CNTID up that are in @slots (NULL: all), ascending; also those that wait for their VF. */
+static uint16_t ctrl_list(struct identify *q, const struct nvme_slots *slots)
 {
 	struct nvme_subsys *ss = q->c->ss;
-	uint16_t id[ARRAY_SIZE(ss->ctrl)];
+	uint16_t id[NVME_CTRLS_MAX];
 	unsigned int i, j, n = 0;
 
 	pthread_mutex_lock(&ss->lock);
-	for (i = 0; i < ARRAY_SIZE(ss->ctrl); i++) {
-		if (!ss->ctrl[i] || !(slots >> i & 1) || ss->ctrl[i]->cfg.cntlid < q->cntid)
+	for (i = 0; i < NVME_CTRLS_MAX; i++) {
+		if (!ss->cntlid[i] || (slots && !nvme_slots_has(slots, i)) ||
+		    ss->cntlid[i] < q->cntid)
 			continue;
-		for (j = n++; j && id[j - 1] > ss->ctrl[i]->cfg.cntlid; j--)
+		for (j = n++; j && id[j - 1] > ss->cntlid[i]; j--)
 			id[j] = id[j - 1];
-		id[j] = ss->ctrl[i]->cfg.cntlid;
+		id[j] = ss->cntlid[i];
 	}
 	pthread_mutex_unlock(&ss->lock);
 	q->out.ctrl_list.num = le16_of((uint16_t)n);
@@ -310,14 +351,29 @@ static uint16_t ctrl_list(struct identify *q, uint64_t slots)
 
 static uint16_t ctrl_list_ns(struct identify *q)
 {
+	struct nvme_slots slots;
+
 	if (!q->ns)
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	return ctrl_list(q, atomic_load(&q->ns->attached));
+	slots = ns_attached(q->ns);
+	return ctrl_list(q, &slots);
 }
 
 static uint16_t ctrl_list_all(struct identify *q)
 {
-	return ctrl_list(q, ~0ull);
+	return ctrl_list(q, NULL);
+}
+
+static uint16_t primary_cap(struct identify *q)
+{
+	nvme_virt_primary_cap(q->c, &q->out.primary);
+	return 0;
+}
+
+static uint16_t secondary_list(struct identify *q)
+{
+	nvme_virt_secondary_list(q->c, q->cntid, &q->out.secondaries);
+	return 0;
 }
 
 /* ------------------------------------------------------------------- command */
@@ -333,6 +389,7 @@ static const struct {
 	uint16_t (*fill)(struct identify *q);
 	enum nsid_rule nsid;
 	bool csi;		/* looks at CSI: must be the NVM command set */
+	uint8_t with;		/* the admin command that it belongs to, if not all have it; else 0 */
 } cns_table[256] = {
 	[NVME_IDENTIFY_CNS_NS] = { id_ns, NSID_ACTIVE_OR_ALL, false },
 	[NVME_IDENTIFY_CNS_CTRL] = { id_ctrl, NSID_UNUSED, false },
@@ -342,10 +399,16 @@ static const struct {
 	[NVME_IDENTIFY_CNS_CSI_CTRL] = { id_ctrl_nvm, NSID_UNUSED, true },
 	[NVME_IDENTIFY_CNS_CSI_NS_ACTIVE_LIST] = { ns_list_active, NSID_UNUSED, true },
 	[NVME_IDENTIFY_CNS_CSI_INDEPENDENT_ID_NS] = { id_ns_indep, NSID_ACTIVE, false },
-	[NVME_IDENTIFY_CNS_ALLOCATED_NS_LIST] = { ns_list_allocated, NSID_UNUSED, false },
-	[NVME_IDENTIFY_CNS_ALLOCATED_NS] = { id_ns, NSID_ALLOCATED, false },
-	[NVME_IDENTIFY_CNS_NS_CTRL_LIST] = { ctrl_list_ns, NSID_ALLOCATED, false },
-	[NVME_IDENTIFY_CNS_CTRL_LIST] = { ctrl_list_all, NSID_UNUSED, false },
+	[NVME_IDENTIFY_CNS_ALLOCATED_NS_LIST] = { ns_list_allocated, NSID_UNUSED, false,
+		nvme_admin_ns_mgmt },
+	[NVME_IDENTIFY_CNS_ALLOCATED_NS] = { id_ns, NSID_ALLOCATED, false, nvme_admin_ns_mgmt },
+	[NVME_IDENTIFY_CNS_NS_CTRL_LIST] = { ctrl_list_ns, NSID_ALLOCATED, false, nvme_admin_ns_mgmt },
+	[NVME_IDENTIFY_CNS_CTRL_LIST] = { ctrl_list_all, NSID_UNUSED, false, nvme_admin_ns_mgmt },
+	[NVME_IDENTIFY_CNS_PRIMARY_CTRL_CAP] = { primary_cap, NSID_UNUSED, false,
+		nvme_admin_virtual_mgmt },
+	[NVME_IDENTIFY_CNS_SECONDARY_CTRL_LIST] = { secondary_list, NSID_UNUSED, false,
+		nvme_admin_virtual_mgmt },
+	[NVME_IDENTIFY_CNS_SUPPORTED_CTRL_STATE_FORMATS] = { id_state_formats, NSID_UNUSED, false },
 };
 
 static uint16_t look_up(struct identify *q, enum nsid_rule rule)
@@ -372,7 +435,8 @@ void nvme_identify(struct nvme_req *req)
 	};
 	uint16_t status;
 
-	if (!cns_table[cns].fill) {
+	if (!cns_table[cns].fill ||
+	    (cns_table[cns].with && !admin_has(req->c, cns_table[cns].with))) {
 		req->error_loc = 40;
 		nvme_req_complete(req, NVME_SC_INVALID_FIELD | NVME_SC_DNR);
 		return;

@@ -26,6 +26,8 @@ const struct nvme_cmd nvme_io_cmds[256] = {
 
 uint16_t nvme_io_ready(struct nvme_ns *ns)
 {
+	if (__builtin_expect(atomic_load(&ns->not_owned), 0))
+		return NVME_SC_NS_NOT_READY;
 	return atomic_load(&ns->formatting) ? NVME_SC_FORMAT_IN_PROGRESS : 0;
 }
 

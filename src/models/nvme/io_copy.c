@@ -48,11 +48,19 @@ static int copy_start(struct nvme_req *req, struct copy *cp)
 	return nvme_io_start(req, BLOCK_READ, 0, le64_get(r->slba) << shift, len, copy_done);
 }
 
+static void copy_changed(struct nvme_req *req, const struct copy *cp)
+{
+	nvme_changed(req->c, req->ns->nsid, cp->dst, range_nlb(&cp->range[req->step]), false);
+}
+
 /* The step under way ended with @err: go on. */
 static void copy_run(struct nvme_req *req, int err)
 {
 	struct copy *cp = req->priv;
 
+	/* Over, well or not, is a write or the read before it. */
+	if (cp->writing && err != -EINPROGRESS)
+		copy_changed(req, cp);
 	while (!err) {
 		if (cp->writing) {
 			cp->dst += range_nlb(&cp->range[req->step]);
@@ -66,6 +74,8 @@ static void copy_run(struct nvme_req *req, int err)
 			return;
 		}
 		err = req->aborted ? -ECANCELED : copy_start(req, cp);
+		if (cp->writing && err != -EINPROGRESS)
+			copy_changed(req, cp);
 	}
 	if (err == -EINPROGRESS)
 		return;

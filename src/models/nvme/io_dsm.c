@@ -13,6 +13,7 @@ static void dsm_done(struct block_req *blk, int err)
 {
 	struct nvme_req *req = nvme_req_of(blk);
 
+	nvme_changed(req->c, req->ns->nsid, req->lba, req->nlb, true);
 	if (err)
 		nvme_req_complete(req, nvme_io_failed(req, err, BLOCK_DISCARD));
 	else
@@ -36,6 +37,7 @@ static void dsm_next(struct nvme_req *req)
 				    dsm_done);
 		if (err == -EINPROGRESS)
 			return;
+		nvme_changed(req->c, req->ns->nsid, req->lba, req->nlb, true);
 		if (err) {
 			nvme_req_complete(req, nvme_io_failed(req, err, BLOCK_DISCARD));
 			return;

@@ -56,6 +56,7 @@ static void write_done(struct block_req *blk, int err)
 		status = nvme_io_failed(req, err, BLOCK_WRITE);
 	if (!status)
 		nvme_io_count(req, BLOCK_WRITE, req->data_len);
+	nvme_changed(req->c, req->ns->nsid, req->lba, req->nlb, false);
 	nvme_req_complete(req, status);
 }
 
@@ -81,6 +82,8 @@ static void zeroes_done(struct block_req *blk, int err)
 {
 	struct nvme_req *req = nvme_req_of(blk);
 
+	nvme_changed(req->c, req->ns->nsid, req->lba, req->nlb,
+		     le32_get(req->sqe.cdw12) & NVME_IO_DEAC);
 	nvme_req_complete(req, err ? nvme_io_failed(req, err, BLOCK_WRITE_ZEROES) : 0);
 }
 

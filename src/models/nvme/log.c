@@ -86,7 +86,7 @@ static void log_effects(struct nvme_req *req, void *buf)
 	struct nvme_cmd_effects_log *e = buf;
 
 	for (unsigned int i = 0; i < 256; i++) {
-		if (nvme_admin_cmds[i].exec)
+		if (nvme_cmd_offered(req->c, &nvme_admin_cmds[i]))
 			e->acs[i] = le32_of(nvme_admin_cmds[i].effects | NVME_CMD_EFFECTS_CSUPP);
 		if (nvme_io_cmds[i].exec)
 			e->iocs[i] = le32_of(nvme_io_cmds[i].effects | NVME_CMD_EFFECTS_CSUPP);
@@ -99,9 +99,10 @@ static void log_features(struct nvme_req *req, void *buf)
 {
 	struct nvme_fid_effects_log *f = buf;
 
-	(void)req;
 	for (unsigned int i = 0; i < 256; i++)
 		f->fid_support[i] = le32_of(nvme_feature_effects[i]);
+	if (!req->c->cfg.migrates)
+		f->fid_support[NVME_FEAT_FID_CDQ] = le32_of(0);
 }
 
 /* The pages. @csi: CDW14's command set field counts. */

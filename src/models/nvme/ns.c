@@ -138,7 +138,7 @@ void nvme_subsys_destroy(struct nvme_subsys *ss)
 
 bool nvme_ns_is_attached(const struct nvme_ns *ns, const struct nvme_ctrl *c)
 {
-	return atomic_load(&((struct nvme_ns *)ns)->attached) >> c->slot & 1;
+	return atomic_load(&((struct nvme_ns *)ns)->attached[c->slot / 64]) >> c->slot % 64 & 1;
 }
 
 bool nvme_ns_active(const struct nvme_ctrl *c, uint32_t nsid)
@@ -214,7 +214,9 @@ static struct nvme_ns *slot_take_locked(struct nvme_subsys *ss, uint32_t nsid)
 	ns->shared = true;
 	ns->guest_made = false;
 	atomic_store(&ns->formatting, false);
-	atomic_store(&ns->attached, 0);
+	atomic_store(&ns->not_owned, false);
+	for (unsigned int i = 0; i < NVME_SLOT_WORDS; i++)
+		atomic_store(&ns->attached[i], 0);
 	atomic_store(&ns->refs, 1);
 	return ns;
 }
@@ -243,6 +245,7 @@ int ns_insert(struct nvme_subsys *ss, struct block_dev *dev, const struct nvme_n
 	ns->dev = block_get(dev);
 	ns->guest_made = guest_made;
 	ns->shared = shared;
+	atomic_store(&ns->not_owned, cfg->not_owned);
 	atomic_store(&ns->lba_shift, cfg->lba_shift);
 	atomic_store(&ns->nsze, atomic_load(&dev->size) >> cfg->lba_shift);
 	memcpy(ns->uuid, cfg->uuid, sizeof(ns->uuid));
@@ -303,7 +306,7 @@ int ns_drop(struct nvme_subsys *ss, struct nvme_ns *ns, unsigned int refs)
 	int ret = -EBUSY;
 
 	pthread_mutex_lock(&ss->lock);
-	if (!atomic_load(&ns->attached) && !atomic_load(&ns->inflight) &&
+	if (!ns_any_attached(ns) && !atomic_load(&ns->inflight) &&
 	    atomic_load(&ns->refs) == refs) {
 		atomic_store(&ss->ns[ns->nsid], NULL);
 		atomic_store(&ns->refs, 0);
@@ -328,7 +331,7 @@ int nvme_ns_remove(struct nvme_subsys *ss, uint32_t nsid, struct ferry_err *err)
 
 	if (!ns)
 		return ferry_err_set(err, ENOENT, "E-NS-NONE", NULL, "there is no NSID %u", nsid);
-	attached = atomic_load(&ns->attached);
+	attached = ns_any_attached(ns);
 	ret = ns_drop(ss, ns, 2);
 	if (!ret)
 		return 0;
@@ -341,60 +344,89 @@ int nvme_ns_remove(struct nvme_subsys *ss, uint32_t nsid, struct ferry_err *err)
 
 /* ---------------------------------------------------------------- attachment */
 
-struct nvme_ctrl *ns_ctrl_locked(struct nvme_subsys *ss, uint16_t cntlid)
+int ns_slot_locked(const struct nvme_subsys *ss, uint16_t cntlid)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(ss->ctrl); i++)
-		if (ss->ctrl[i] && ss->ctrl[i]->cfg.cntlid == cntlid)
-			return ss->ctrl[i];
-	return NULL;
+	for (i = 0; i < NVME_CTRLS_MAX && cntlid; i++)
+		if (ss->cntlid[i] == cntlid)
+			return (int)i;
+	return -1;
 }
 
-void ns_notice_locked(struct nvme_subsys *ss, uint32_t nsid, uint64_t slots)
+struct nvme_ctrl *ns_ctrl_locked(struct nvme_subsys *ss, uint16_t cntlid)
+{
+	int slot = ns_slot_locked(ss, cntlid);
+
+	return slot < 0 ? NULL : ss->ctrl[slot];
+}
+
+struct nvme_slots ns_attached(const struct nvme_ns *ns)
+{
+	struct nvme_slots s;
+	unsigned int i;
+
+	for (i = 0; i < NVME_SLOT_WORDS; i++)
+		s.w[i] = atomic_load(&((struct nvme_ns *)ns)->attached[i]);
+	return s;
+}
+
+bool ns_any_attached(const struct nvme_ns *ns)
+{
+	struct nvme_slots s = ns_attached(ns);
+	unsigned int i;
+
+	for (i = 0; i < NVME_SLOT_WORDS; i++)
+		if (s.w[i])
+			return true;
+	return false;
+}
+
+void ns_notice_locked(struct nvme_subsys *ss, uint32_t nsid, const struct nvme_slots *slots)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(ss->ctrl); i++)
-		if (ss->ctrl[i] && slots >> i & 1)
+	for (i = 0; i < NVME_CTRLS_MAX; i++)
+		if (ss->ctrl[i] && nvme_slots_has(slots, i))
 			nvme_notice(ss->ctrl[i], nsid);
 }
 
-int ns_attach_locked(struct nvme_ns *ns, const struct nvme_ctrl *c)
+int ns_attach_locked(struct nvme_ns *ns, unsigned int slot)
 {
-	uint64_t bit = 1ull << c->slot, now = atomic_load(&ns->attached);
+	struct nvme_slots now = ns_attached(ns);
 
-	if (now & bit)
+	if (nvme_slots_has(&now, slot))
 		return -EEXIST;
-	if (now && !ns->shared)
+	if (!ns->shared && ns_any_attached(ns))
 		return -EPERM;
-	atomic_fetch_or(&ns->attached, bit);
+	atomic_fetch_or(&ns->attached[slot / 64], 1ull << slot % 64);
 	return 0;
 }
 
-int ns_detach_locked(struct nvme_ns *ns, const struct nvme_ctrl *c)
+int ns_detach_locked(struct nvme_ns *ns, unsigned int slot)
 {
-	uint64_t bit = 1ull << c->slot;
+	uint64_t bit = 1ull << slot % 64;
 
-	return atomic_fetch_and(&ns->attached, ~bit) & bit ? 0 : -ENOENT;
+	return atomic_fetch_and(&ns->attached[slot / 64], ~bit) & bit ? 0 : -ENOENT;
 }
 
 static int change_attachment(struct nvme_subsys *ss, uint32_t nsid, uint16_t cntlid, bool attach,
 			     struct ferry_err *err)
 {
-	struct nvme_ctrl *c;
 	struct nvme_ns *ns;
-	int ret;
+	int ret, slot;
 
 	pthread_mutex_lock(&ss->lock);
 	ns = nsid <= NVME_NSID_MAX ? atomic_load(&ss->ns[nsid]) : NULL;
-	c = ns_ctrl_locked(ss, cntlid);
-	if (!ns || !c)
+	slot = ns_slot_locked(ss, cntlid);
+	if (!ns || slot < 0)
 		ret = -ENODEV;
+	else if (attach)
+		ret = ns_attach_locked(ns, (unsigned int)slot);
 	else
-		ret = attach ? ns_attach_locked(ns, c) : ns_detach_locked(ns, c);
-	if (!ret)
-		nvme_notice(c, nsid);
+		ret = ns_detach_locked(ns, (unsigned int)slot);
+	if (!ret && ss->ctrl[slot])
+		nvme_notice(ss->ctrl[slot], nsid);
 	pthread_mutex_unlock(&ss->lock);
 
 	switch (ret) {
@@ -427,6 +459,7 @@ int nvme_ns_detach(struct nvme_subsys *ss, uint32_t nsid, uint16_t cntlid, struc
 /* A Format under way sets the size itself at its end, from the device. */
 void nvme_ns_resized(struct nvme_subsys *ss, uint32_t nsid)
 {
+	struct nvme_slots slots;
 	struct nvme_ns *ns;
 
 	pthread_mutex_lock(&ss->lock);
@@ -434,9 +467,53 @@ void nvme_ns_resized(struct nvme_subsys *ss, uint32_t nsid)
 	if (ns) {
 		atomic_store(&ns->nsze,
 			     atomic_load(&ns->dev->size) >> atomic_load(&ns->lba_shift));
-		ns_notice_locked(ss, nsid, atomic_load(&ns->attached));
+		slots = ns_attached(ns);
+		ns_notice_locked(ss, nsid, &slots);
 	}
 	pthread_mutex_unlock(&ss->lock);
+}
+
+/* As with formatting: a command is counted before it looks, we write before we count. */
+void nvme_ns_own(struct nvme_subsys *ss, uint32_t nsid, bool owned)
+{
+	struct nvme_ns *ns = nvme_ns_lookup(ss, nsid);
+
+	if (!ns)
+		return;
+	atomic_store(&ns->not_owned, !owned);
+	nvme_ns_unref(ns);
+}
+
+bool nvme_ns_busy(struct nvme_subsys *ss, uint32_t nsid)
+{
+	struct nvme_ns *ns = nvme_ns_lookup(ss, nsid);
+	bool busy = ns && (atomic_load(&ns->inflight) || atomic_load(&ns->formatting));
+
+	if (ns)
+		nvme_ns_unref(ns);
+	return busy;
+}
+
+bool nvme_ns_attached_to(struct nvme_subsys *ss, uint32_t nsid, uint16_t cntlid, bool *others)
+{
+	bool attached = false, any = false;
+	struct nvme_slots slots;
+	struct nvme_ns *ns;
+	int slot;
+
+	pthread_mutex_lock(&ss->lock);
+	ns = nsid <= NVME_NSID_MAX ? atomic_load(&ss->ns[nsid]) : NULL;
+	slot = ns_slot_locked(ss, cntlid);
+	if (ns && slot >= 0) {
+		slots = ns_attached(ns);
+		attached = nvme_slots_has(&slots, (unsigned int)slot);
+		slots.w[slot / 64] &= ~(1ull << slot % 64);
+		for (unsigned int i = 0; i < NVME_SLOT_WORDS; i++)
+			any |= slots.w[i] != 0;
+	}
+	pthread_mutex_unlock(&ss->lock);
+	*others = any;
+	return attached;
 }
 
 unsigned int nvme_ns_list(struct nvme_subsys *ss, struct nvme_ns_info *info, unsigned int max)
@@ -455,7 +532,7 @@ unsigned int nvme_ns_list(struct nvme_subsys *ss, struct nvme_ns_info *info, uns
 		*i = (struct nvme_ns_info){
 			.nsid = nsid,
 			.lba_shift = atomic_load(&ns->lba_shift),
-			.attached = atomic_load(&ns->attached),
+			.attached = ns_any_attached(ns),
 		};
 		i->size = atomic_load(&ns->nsze) << i->lba_shift;
 		memcpy(i->uuid, ns->uuid, sizeof(i->uuid));

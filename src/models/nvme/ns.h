@@ -23,14 +23,20 @@ int ns_insert(struct nvme_subsys *ss, struct block_dev *dev, const struct nvme_n
  */
 int ns_drop(struct nvme_subsys *ss, struct nvme_ns *ns, unsigned int refs);
 
+/** ns_attached() - who has @ns. For a consistent answer with ss->lock held. */
+struct nvme_slots ns_attached(const struct nvme_ns *ns);
+bool ns_any_attached(const struct nvme_ns *ns);
+
 /* With ss->lock held: */
 
 struct nvme_ctrl *ns_ctrl_locked(struct nvme_subsys *ss, uint16_t cntlid);
+/** ns_slot_locked() - the slot of a controller, which need not exist now (VFs), or -1. */
+int ns_slot_locked(const struct nvme_subsys *ss, uint16_t cntlid);
 /** ns_attach_locked() - 0, -EEXIST: is already, -EPERM: private, and attached elsewhere. */
-int ns_attach_locked(struct nvme_ns *ns, const struct nvme_ctrl *c);
+int ns_attach_locked(struct nvme_ns *ns, unsigned int slot);
 /** ns_detach_locked() - 0, or -ENOENT: was not attached. */
-int ns_detach_locked(struct nvme_ns *ns, const struct nvme_ctrl *c);
-/** ns_notice_locked() - tell the controllers in @slots (a mask) that @nsid changed. */
-void ns_notice_locked(struct nvme_subsys *ss, uint32_t nsid, uint64_t slots);
+int ns_detach_locked(struct nvme_ns *ns, unsigned int slot);
+/** ns_notice_locked() - tell the controllers in @slots that @nsid changed. */
+void ns_notice_locked(struct nvme_subsys *ss, uint32_t nsid, const struct nvme_slots *slots);
 
 #endif

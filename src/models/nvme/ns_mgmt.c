@@ -133,11 +133,12 @@ struct delete {
 /* Detach @ns from everybody, and tell them. */
 static void detach_all(struct nvme_ns *ns)
 {
-	uint64_t slots;
+	struct nvme_slots slots;
 
 	pthread_mutex_lock(&ns->ss->lock);
-	slots = atomic_exchange(&ns->attached, 0);
-	ns_notice_locked(ns->ss, ns->nsid, slots);
+	for (unsigned int i = 0; i < NVME_SLOT_WORDS; i++)
+		slots.w[i] = atomic_exchange(&ns->attached[i], 0);
+	ns_notice_locked(ns->ss, ns->nsid, &slots);
 	pthread_mutex_unlock(&ns->ss->lock);
 }
 
@@ -214,39 +215,46 @@ void nvme_ns_mgmt(struct nvme_req *req)
 
 /* The controllers that @list names: not empty, ascending, all of them ours. */
 static uint16_t ctrls_locked(struct nvme_subsys *ss, const struct nvme_ctrl_list *list,
-			     uint64_t *slots)
+			     struct nvme_slots *slots)
 {
 	unsigned int i, num = le16_get(list->num);
 
-	*slots = 0;
+	*slots = (struct nvme_slots){ 0 };
 	if (!num || num > ARRAY_SIZE(list->identifier))
 		return NVME_SC_CTRL_LIST_INVALID | NVME_SC_DNR;
 	for (i = 0; i < num; i++) {
 		uint16_t id = le16_get(list->identifier[i]);
-		struct nvme_ctrl *c = ns_ctrl_locked(ss, id);
+		int slot = ns_slot_locked(ss, id);
 
-		if (!c || (i && id <= le16_get(list->identifier[i - 1])))
+		if (slot < 0 || (i && id <= le16_get(list->identifier[i - 1])))
 			return NVME_SC_CTRL_LIST_INVALID | NVME_SC_DNR;
-		*slots |= 1ull << c->slot;
+		nvme_slots_set(slots, (unsigned int)slot);
 	}
 	return 0;
 }
 
 /* All or nothing. */
-static uint16_t attach_locked(struct nvme_ns *ns, uint64_t slots, bool attach)
+static uint16_t attach_locked(struct nvme_ns *ns, const struct nvme_slots *slots, bool attach)
 {
-	uint64_t now = atomic_load(&ns->attached);
+	struct nvme_slots now = ns_attached(ns);
+	unsigned int i, nr = 0, had = 0;
 
-	if (!attach && (now & slots) != slots)
+	for (i = 0; i < NVME_SLOT_WORDS; i++) {
+		nr += (unsigned int)__builtin_popcountll(slots->w[i]);
+		had += (unsigned int)__builtin_popcountll(slots->w[i] & now.w[i]);
+	}
+	if (!attach && had != nr)
 		return NVME_SC_NS_NOT_ATTACHED | NVME_SC_DNR;
-	if (attach && (now & slots))
+	if (attach && had)
 		return NVME_SC_NS_ALREADY_ATTACHED | NVME_SC_DNR;
-	if (attach && !ns->shared && (now || (slots & (slots - 1))))
+	if (attach && !ns->shared && (nr > 1 || ns_any_attached(ns)))
 		return NVME_SC_NS_IS_PRIVATE | NVME_SC_DNR;
-	if (attach)
-		atomic_fetch_or(&ns->attached, slots);
-	else
-		atomic_fetch_and(&ns->attached, ~slots);
+	for (i = 0; i < NVME_SLOT_WORDS; i++) {
+		if (attach)
+			atomic_fetch_or(&ns->attached[i], slots->w[i]);
+		else
+			atomic_fetch_and(&ns->attached[i], ~slots->w[i]);
+	}
 	return 0;
 }
 
@@ -254,8 +262,8 @@ static uint16_t attachment(struct nvme_req *req, uint32_t nsid, bool attach)
 {
 	struct nvme_subsys *ss = req->c->ss;
 	struct nvme_ctrl_list list;
+	struct nvme_slots slots;
 	struct nvme_ns *ns;
-	uint64_t slots;
 	uint16_t status = nvme_xfer_in(req, &list, sizeof(list));
 
 	if (status)
@@ -264,9 +272,9 @@ static uint16_t attachment(struct nvme_req *req, uint32_t nsid, bool attach)
 	ns = atomic_load(&ss->ns[nsid]);
 	status = ns ? ctrls_locked(ss, &list, &slots) : NVME_SC_INVALID_FIELD | NVME_SC_DNR;
 	if (!status)
-		status = attach_locked(ns, slots, attach);
+		status = attach_locked(ns, &slots, attach);
 	if (!status)
-		ns_notice_locked(ss, nsid, slots);
+		ns_notice_locked(ss, nsid, &slots);
 	pthread_mutex_unlock(&ss->lock);
 	return status;
 }

@@ -48,6 +48,7 @@ struct nvme_cq_state {
 
 struct nvme_event {
 	uint8_t type, info, log;
+	uint16_t param;			/* DW1 of the completion: one-shot events */
 };
 
 struct nvme_features {
@@ -84,6 +85,22 @@ struct nvme_state {
 
 /* --------------------------------------------------------------- namespaces */
 
+/* A set of controllers: one bit per slot of the subsystem. */
+#define NVME_SLOT_WORDS ((NVME_CTRLS_MAX + 63) / 64)
+struct nvme_slots {
+	uint64_t w[NVME_SLOT_WORDS];
+};
+
+static inline void nvme_slots_set(struct nvme_slots *s, unsigned int slot)
+{
+	s->w[slot / 64] |= 1ull << slot % 64;
+}
+
+static inline bool nvme_slots_has(const struct nvme_slots *s, unsigned int slot)
+{
+	return s->w[slot / 64] >> slot % 64 & 1;
+}
+
 struct nvme_ns {
 	struct nvme_subsys *ss;
 	uint32_t nsid;
@@ -95,8 +112,9 @@ struct nvme_ns {
 	bool shared;			/* NMIC */
 	bool guest_made;		/* by Namespace Management: its store goes with it */
 	atomic_bool formatting;		/* new I/O: Format in Progress */
+	atomic_bool not_owned;		/* another host may write it; new I/O: Namespace Not Ready */
 	atomic_uint inflight;		/* commands that use it */
-	_Atomic uint64_t attached;	/* bit per controller slot of the subsystem */
+	_Atomic uint64_t attached[NVME_SLOT_WORDS];	/* bit per controller slot of the subsystem */
 	atomic_uint refs;
 };
 
@@ -122,7 +140,10 @@ struct nvme_cmd {
 };
 
 #define NVME_CMD_NS 1u		/* NSID must be an active namespace; req->ns is set and counted in ns->inflight */
+#define NVME_CMD_MMC 4u		/* of the migration management controller only */
 #define NVME_CMD_NS_ALL 2u	/* with NVME_CMD_NS: FFFFFFFFh is allowed too (then req->ns is NULL) */
+#define NVME_CMD_PRIMARY 8u	/* not for the controller of a VF */
+#define NVME_CMD_VIRT 16u	/* for a primary controller with secondaries only */
 
 extern const struct nvme_cmd nvme_admin_cmds[256];	/* admin.c */
 extern const struct nvme_cmd nvme_io_cmds[256];		/* io.c */
@@ -213,12 +234,31 @@ static inline unsigned int nvme_qmap_next(const struct nvme_qmap *m, unsigned in
 	for (qid = nvme_qmap_next(m, 0); qid < NVME_QIDS;           \
 	     qid = qid + 1 < NVME_QIDS ? nvme_qmap_next(m, qid + 1) : NVME_QIDS)
 
+/* What a controller must not do for now: suspend.c. */
+enum nvme_hold {
+	NVME_HOLD_NONE,
+	NVME_HOLD_FETCH,		/* fetch commands, enable, shut down */
+	NVME_HOLD_ALL,			/* any DMA, any interrupt */
+};
+
+struct nvme_mig;			/* mig.h: live migration, as its target or as its manager */
+struct nvme_changes;			/* cdq.c */
+
 struct nvme_ctrl {
 	struct pci_function fn;
 	struct env_poller poller;
 	struct nvme_subsys *ss;
 	struct nvme_ctrl_config cfg;
 	unsigned int slot;		/* in the subsystem; bit of nvme_ns.attached */
+	struct ferry_env *env;		/* the one that it was made with; VFs' too */
+	struct nvme_virt *virt;		/* of a primary controller: virt.c */
+	struct nvme_secondary *sec;	/* of a VF: its place in its primary's virt */
+	struct nvme_ctrl *primary;	/* of a VF */
+	uint16_t queues, vectors;	/* I/O queue pairs and vectors that it has now */
+	bool offline;			/* a VF that may not be enabled; CSTS.CFS */
+	bool wiping;			/* with disabling: to the state of a reset */
+	unsigned int virt_seen, offlines_seen;	/* of struct nvme_secondary */
+	struct env_work virt_work;	/* a VF: its primary wants something; a PF: a VF has done it */
 	uint64_t cap;
 	struct nvme_state *st;
 
@@ -231,7 +271,9 @@ struct nvme_ctrl {
 	bool shutting_down;
 	bool polled;			/* a client has the register page mapped */
 	bool doorbells_mapped;
-	struct env_timer timer;
+	enum nvme_hold hold;
+	struct nvme_mig *mig;
+	struct nvme_changes *changes;	/* what is written to namespaces is noted here, or NULL */
 	struct env_work notice;		/* namespace changes from other threads */
 	_Atomic uint32_t changed_ns[NVME_NSID_MAX / 32 + 1];
 	unsigned int next_sq;		/* round robin */
@@ -266,11 +308,14 @@ struct nvme_ctrl {
 
 struct nvme_subsys {
 	struct nvme_subsys_config cfg;
-	pthread_mutex_t lock;		/* ns[], slot[], ctrl[], unallocated; only nvme_notice() is called with it held */
+	pthread_mutex_t lock;		/* ns[], slot[], ctrl[], cntlid[], unallocated, nvme_virt; only work is queued with it held */
 	struct nvme_ns *_Atomic ns[NVME_NSID_MAX + 1];	/* allocated ones; read without the lock: see ns.c */
 	struct nvme_ns *slot[NVME_NSID_MAX + 1];	/* ns.c: their memory, kept until nvme_subsys_destroy() */
-	struct nvme_ctrl *ctrl[64];
+	struct nvme_ctrl *ctrl[NVME_CTRLS_MAX];	/* by slot; NULL too for a VF that does not exist */
+	uint16_t cntlid[NVME_CTRLS_MAX];	/* by slot; 0: free */
 	uint64_t unallocated;
+	uint64_t track_bits;		/* memory tracking: in use by all controllers */
+	uint32_t track_ranges;
 };
 
 /* ------------------------------------- the controller among its own files */
@@ -288,6 +333,39 @@ void nvme_drained(struct nvme_ctrl *c);
 struct nvme_req *nvme_req_alloc(struct nvme_ctrl *c, unsigned int sqid);
 void nvme_req_free(struct nvme_req *req);
 void nvme_reqs_trim(struct nvme_ctrl *c, unsigned int keep);
+
+/** nvme_wipe() - as a reset that is none of the PCI function's: stop everything, forget everything. */
+void nvme_wipe(struct nvme_ctrl *c);
+/** nvme_ctrl_create_vf() - the controller of VF @index, offline. @cfg: checked. */
+int nvme_ctrl_create_vf(struct nvme_ctrl *primary, unsigned int index,
+			const struct nvme_ctrl_config *cfg, struct pci_function **fn,
+			struct ferry_err *err);
+
+/* virt.c: primary and secondary controllers */
+int nvme_virt_config_check(struct nvme_ctrl_config *cfg, struct ferry_err *err);
+/** nvme_virt_init() - make @c, which has its function, a primary controller, if it is configured so. */
+int nvme_virt_init(struct nvme_ctrl *c, struct ferry_err *err);
+void nvme_virt_release(struct nvme_ctrl *c);
+/** nvme_virt_disable() - @c goes down: no command waits for a VF, and no VF stays online. Strand held. */
+void nvme_virt_disable(struct nvme_ctrl *c);
+void nvme_virt_offline_all(struct nvme_ctrl *c);
+/** nvme_virt_reset() - a primary was reset, and not by CC.EN: it has the resources that it was promised. */
+void nvme_virt_reset(struct nvme_ctrl *c);
+/** nvme_virt_apply() - what its primary wants of a VF, as far as it can be done now. Strand held. */
+void nvme_virt_apply(struct nvme_ctrl *c);
+/** nvme_virt_resources() - what a VF has been assigned. */
+void nvme_virt_resources(const struct nvme_ctrl *c, uint16_t *vq, uint16_t *vi);
+void nvme_virt_mgmt(struct nvme_req *req);
+void nvme_virt_primary_cap(struct nvme_ctrl *c, struct nvme_primary_ctrl_cap *cap);
+void nvme_virt_secondary_list(struct nvme_ctrl *c, uint16_t from, struct nvme_secondary_ctrl_list *l);
+
+/** nvme_cmd_offered() - does @c have this command? */
+static inline bool nvme_cmd_offered(const struct nvme_ctrl *c, const struct nvme_cmd *cmd)
+{
+	return cmd->exec && !(cmd->flags & NVME_CMD_PRIMARY && c->primary) &&
+	       !(cmd->flags & NVME_CMD_VIRT && !c->virt) &&
+	       !(cmd->flags & NVME_CMD_MMC && !c->cfg.migrates);
+}
 
 /* regs.c */
 uint64_t nvme_bar_read(struct pci_function *fn, unsigned int bar, uint64_t off, unsigned int len);
@@ -342,6 +420,10 @@ bool nvme_doorbells_scan(struct nvme_ctrl *c);
 void nvme_doorbell_show(struct nvme_ctrl *c, unsigned int index, uint32_t val);
 
 /* aer.c */
+/** nvme_aer_match() - bring pending events and outstanding requests together. */
+void nvme_aer_match(struct nvme_ctrl *c);
+/** nvme_aer_forget() - no pending event of this kind any more. */
+void nvme_aer_forget(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint16_t param);
 void nvme_aer_read(struct nvme_ctrl *c, uint8_t log);
 bool nvme_aer_abort(struct nvme_ctrl *c, uint16_t cid);
 void nvme_aer_drop(struct nvme_ctrl *c);
@@ -349,6 +431,8 @@ void nvme_notice_work(struct env_work *w);
 
 /* features.c */
 void nvme_features_init(struct nvme_ctrl *c);
+/** nvme_features_valid() - is @f what Set Features can have made of it? */
+bool nvme_features_valid(const struct nvme_ctrl *c, const struct nvme_features *f);
 extern const uint32_t nvme_feature_effects[256];
 uint8_t nvme_critical_warning(const struct nvme_ctrl *c);
 #define NVME_TEMPERATURE 310u		/* kelvin; it never changes */
@@ -364,11 +448,22 @@ void nvme_req_complete(struct nvme_req *req, uint16_t status);
 /** nvme_event() - raise an asynchronous event, subject to feature 0Bh and masking. Strand held. */
 void nvme_event(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint8_t log);
 
+/** nvme_event_param() - likewise, one-shot: neither masked nor settled by a log page. */
+void nvme_event_param(struct nvme_ctrl *c, uint8_t type, uint8_t info, uint16_t param);
+
 /** nvme_error_log() - add an entry for a failed @req. Strand held. */
 void nvme_error_log(struct nvme_ctrl *c, const struct nvme_req *req);
 
 /** nvme_ctrl_fatal() - CSTS.CFS: stop everything until reset. Strand held. */
 void nvme_ctrl_fatal(struct nvme_ctrl *c, const char *why);
+
+/** nvme_changed() - [@lba, @lba + @nlb) of @nsid has other content now, or may have. Strand held. */
+#define nvme_changed(c, nsid, lba, nlb, dealloc)                                    \
+	do {                                                                        \
+		if (__builtin_expect((c)->changes != NULL, 0))                      \
+			nvme_changes_note(c, nsid, lba, nlb, dealloc);              \
+	} while (0)
+void nvme_changes_note(struct nvme_ctrl *c, uint32_t nsid, uint64_t lba, uint64_t nlb, bool dealloc);
 
 /** nvme_notice() - namespace @nsid changed for this controller. Any thread, no strand needed. */
 void nvme_notice(struct nvme_ctrl *c, uint32_t nsid);
@@ -418,6 +513,8 @@ uint16_t nvme_status_of_errno(int err, enum block_op op);
  * Namespace Management and Attachment, and Format look their NSID up
  * themselves: no NVME_CMD_NS for them.
  */
+/** nvme_id_ctrl_fill() - what Identify Controller shows. */
+void nvme_id_ctrl_fill(const struct nvme_ctrl *c, struct nvme_id_ctrl *id);
 void nvme_identify(struct nvme_req *req);		/* identify.c */
 void nvme_ns_mgmt(struct nvme_req *req);		/* ns_mgmt.c */
 void nvme_ns_attachment(struct nvme_req *req);		/* ns_mgmt.c */

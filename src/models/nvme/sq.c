@@ -50,7 +50,7 @@ static uint16_t nvme_check(struct nvme_req *req)
 	const struct nvme_cmd *cmd = req->cmd;
 	const unsigned int psdt = NVME_SQE_PSDT(req->sqe.flags);
 
-	if (!cmd->exec)
+	if (!nvme_cmd_offered(req->c, cmd))
 		return NVME_SC_INVALID_OPCODE | NVME_SC_DNR;
 	if (NVME_SQE_FUSE(req->sqe.flags) ||
 	    (psdt != NVME_PSDT_PRP && (req->sqid == 0 || req->c->cfg.no_sgl)) ||
@@ -182,6 +182,8 @@ static void nvme_sq_doorbell(struct nvme_ctrl *c, unsigned int qid, uint32_t val
 {
 	const bool shadow = qid && c->st->dbbuf_shadow;
 
+	if (shadow && c->hold)
+		return;		/* looked at when the hold ends */
 	if (shadow)
 		nvme_dbbuf_sq(c, qid);
 	else if (nvme_sq_tail(c, qid, val))
@@ -206,11 +208,15 @@ static void nvme_sq_doorbell(struct nvme_ctrl *c, unsigned int qid, uint32_t val
 
 static void nvme_cq_doorbell(struct nvme_ctrl *c, unsigned int qid, uint32_t val)
 {
-	if (qid && c->st->dbbuf_shadow)
+	const bool shadow = qid && c->st->dbbuf_shadow;
+
+	if (shadow && c->hold)
+		return;
+	if (shadow)
 		nvme_dbbuf_cq(c, qid, !pci_msix_enabled(&c->fn));
 	else if (nvme_cq_head(c, qid, val))
 		nvme_dbbuf_admin(c, 2 * qid + 1, val);
-	if (!nvme_running(c))
+	if (!nvme_running(c) && !c->hold)
 		return;
 	nvme_intx_update(c);
 	if (nvme_qmap_any(&c->stalled) && nvme_cq_run(c) && nvme_qmap_any(&c->busy))
