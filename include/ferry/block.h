@@ -55,6 +55,8 @@ struct block_dev_ops {
 	int (*submit)(struct block_dev *d, struct block_req *req);
 	/* Optional. Grow or shrink the store, -EOPNOTSUPP if NULL. Control plane; may block. */
 	int (*resize)(struct block_dev *d, uint64_t size, struct ferry_err *err);
+	/* Optional. As block_refresh(). */
+	void (*refresh)(struct block_dev *d);
 	/* Required. No request in flight. */
 	void (*close)(struct block_dev *d);
 };
@@ -77,19 +79,22 @@ struct block_dev {
  * @flags: BLOCK_OPEN_*
  *
  * A file or block device is locked (OFD write lock): a second opener in any
- * process gets -EBUSY, E-NS-IN-USE. A file that block_open() made is removed
+ * process gets -EBUSY, E-NS-IN-USE; those that all say SHARED don't exclude each other. A file that block_open() made is removed
  * again when it then fails.
  * Return: 0, or -errno with @err filled.
  */
 #define BLOCK_OPEN_RDONLY 1u
 #define BLOCK_OPEN_CREATE 2u	/* the file may be made */
 #define BLOCK_OPEN_BUFFERED 4u	/* no O_DIRECT even where it can be had */
+#define BLOCK_OPEN_SHARED 8u	/* others may open it so too: ferry/owner.h says who writes */
 int block_open(const char *spec, uint64_t size, unsigned int flags, struct block_dev **dev,
 	       struct ferry_err *err);
 struct block_dev *block_get(struct block_dev *d);
 /** block_put() - the last one closes. */
 void block_put(struct block_dev *d);
 int block_resize(struct block_dev *d, uint64_t size, struct ferry_err *err);
+/** block_refresh() - another host wrote it: forget what is cached, take its size anew. Nothing in flight; may block. */
+void block_refresh(struct block_dev *d);
 
 /**
  * block_submit() - start a request; the strand @req->st is held

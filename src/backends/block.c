@@ -91,6 +91,12 @@ int block_resize(struct block_dev *d, uint64_t size, struct ferry_err *err)
 	return d->ops->resize(d, size, err);
 }
 
+void block_refresh(struct block_dev *d)
+{
+	if (d->ops->refresh)
+		d->ops->refresh(d);
+}
+
 static bool iov_fits(const struct block_req *req)
 {
 	uint64_t sum = 0;

@@ -55,10 +55,13 @@ static int check_type(const char *path, mode_t type, mode_t found, struct ferry_
 			     type == S_IFREG ? "regular file" : "block device");
 }
 
-/* The whole file; belongs to the open file, so it ends with us. */
-static int lock(int fd, const char *path, bool rdonly, struct ferry_err *err)
+/*
+ * The whole file; belongs to the open file, so it ends with us. Shared ones
+ * keep out those who want it alone; among themselves the owner record decides.
+ */
+static int lock(int fd, const char *path, bool shared, struct ferry_err *err)
 {
-	struct flock fl = { .l_type = rdonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	struct flock fl = { .l_type = shared ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
 
 	if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
 		return 0;
@@ -93,7 +96,7 @@ int fd_dev_open(const char *path, mode_t type, unsigned int flags, bool create,
 				     strerror(errno));
 	ret = check_type(path, type, sb.st_mode, err);
 	if (!ret)
-		ret = lock(fd, path, rdonly, err);
+		ret = lock(fd, path, rdonly || (flags & BLOCK_OPEN_SHARED), err);
 	if (ret) {
 		*made = false;		/* whoever was quicker to lock it has it now */
 		return ret;

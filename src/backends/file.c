@@ -2,6 +2,7 @@
 /*
  * file: a regular file, sparse where the file system allows it.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -32,10 +33,21 @@ static int file_resize(struct block_dev *d, uint64_t size, struct ferry_err *err
 	return 0;
 }
 
+static void file_refresh(struct block_dev *d)
+{
+	struct fd_dev *f = container_of(d, struct fd_dev, dev);
+	struct stat sb;
+
+	(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (!fstat(f->fd, &sb) && sb.st_size >= (off_t)FILE_MIN)
+		atomic_store(&d->size, ALIGN_DOWN((uint64_t)sb.st_size, d->align));
+}
+
 static const struct block_dev_ops file_ops = {
 	.name = "file",
 	.submit = fd_submit,
 	.resize = file_resize,
+	.refresh = file_refresh,
 	.close = fd_close,
 };
 
