@@ -16,12 +16,19 @@
 
 #include <ferry/pci.h>
 
+struct lm_owner_ops;
+
 /* What the host owns and everything here shares. */
 struct vfio_host {
 	pthread_mutex_t lock;		/* the host lock */
 	struct pci_bus bus;
 	struct ferry_env *env;		/* worker of functions that no client has */
 	struct list groups;		/* struct vfio_group */
+	struct list controllers;	/* struct lm_controller: see ferry/lm.h */
+	const struct lm_owner_ops *owner_ops;	/* lm_owner.c's */
+	void *owner_arg;
+	/* Where operations on controllers complete; locked by its worker alone. Outside the host lock. */
+	struct env_strand control;
 	uint64_t cdev_used[16];		/* bit per vfioX */
 	unsigned int dev_major_cdev, dev_major_group;	/* numbers that sysfs names */
 	struct vfio_defer *defer;	/* src/vfio's: what goes on after a reset or a fence, on @env's worker */
@@ -45,6 +52,7 @@ enum vfio_file_type {
 	VFIO_FILE_GROUP,
 	VFIO_FILE_DEVICE,	/* from a group or a cdev */
 	VFIO_FILE_IOMMUFD,
+	VFIO_FILE_MIG,		/* a migration stream: the data_fd of MIG_DEVICE_STATE */
 };
 
 /* One open file: what the client's descriptor stands for. Objects embed it. */
@@ -58,6 +66,9 @@ struct vfio_call;
  * @ioctl: Required. @arg as the client gave it. May return -EINPROGRESS.
  * @pread, @pwrite: Optional (NULL: EINVAL). @buf is ours; at most 4096 bytes.
  *   Bytes moved (may be short), or -errno. @pwrite may return -EINPROGRESS.
+ * @read, @write: a stream has one of them (and then no pread, pwrite: ESPIPE;
+ *   the one that is missing: EBADF). @count bytes at the client's address
+ *   @addr. Bytes moved (may be short), or -errno. @write may return -EINPROGRESS.
  * @mmap: Optional (NULL: ENODEV). May the client map [@off, @off + @len)?
  *   0: yes, and the device has been told.
  * @close: Required. The last reference of the client is gone; tears down,
@@ -71,6 +82,9 @@ struct vfio_file_ops {
 			 uint64_t off);
 	int64_t (*pwrite)(struct vfio_file *f, struct vfio_call *call, const void *buf,
 			  size_t count, uint64_t off);
+	int64_t (*read)(struct vfio_file *f, struct vfio_call *call, uint64_t addr, uint64_t count);
+	int64_t (*write)(struct vfio_file *f, struct vfio_call *call, uint64_t addr,
+			 uint64_t count);
 	int (*mmap)(struct vfio_file *f, struct vfio_call *call, uint64_t off, uint64_t len,
 		    int prot, int flags);
 	void (*close)(struct vfio_file *f, void (*done)(void *arg), void *arg);
@@ -126,6 +140,12 @@ struct vfio_call {
 	 * there once more, natively: reading it has no effect.
 	 */
 	bool native;
+	uint64_t new_file_at;		/* out, not 0: store the new fd (int32_t) at this address instead, answer 0 */
+	/*
+	 * Out, set before complete(): a thread of the frontend's, which may use
+	 * all of @ops, calls it first; what it returns is the answer.
+	 */
+	int64_t (*finish)(struct vfio_call *c, int64_t ret);
 	/* The object's, while the call is in progress. */
 	uint64_t user[6];
 	void *user_ptr[2];
@@ -166,6 +186,37 @@ bool vfio_group_find(struct vfio_host *h, unsigned int nr, unsigned int *major, 
 
 /** vfio_pci_driver - the plain driver: src/drivers/vfio_pci.c. */
 extern const struct pci_driver vfio_pci_driver;
+/** nvme_vfio_pci_driver - the variant for NVMe functions that a controller can migrate: src/drivers/nvme_vfio_pci.c. */
+extern const struct pci_driver nvme_vfio_pci_driver;
+
+/* ----------------------------------------------------------------- migration */
+
+struct lm_controller;
+
+#define VFIO_MIG_OPTIONS 7u	/* VFIO_MIGRATION_STOP_COPY | _P2P | _PRE_COPY */
+
+/**
+ * vfio_mig_enable() - offer migration of @fn by @lm, with every option. Host lock.
+ * After vfio_pci_probe(), before the function can be opened; ends with vfio_pci_remove().
+ * Return: 0, -ENOMEM.
+ */
+int vfio_mig_enable(struct pci_function *fn, struct lm_controller *lm, struct ferry_err *err);
+
+/**
+ * vfio_mig_options() - what of VFIO_MIG_OPTIONS is offered from the next open on. Host lock.
+ * Without STOP_COPY there is no migration at all.
+ * Return: 0, -EOPNOTSUPP (not enabled), -EBUSY (a client has it open).
+ */
+int vfio_mig_options(struct pci_function *fn, unsigned int options, struct ferry_err *err);
+
+struct vfio_mig_info {
+	unsigned int options;		/* 0: no migration */
+	const char *state;		/* "RUNNING" */
+	bool tracking;			/* DMA logging runs */
+	uint64_t stream_bytes;		/* of the session's stream so far */
+};
+/** vfio_mig_describe() - for people. Host lock. */
+void vfio_mig_describe(struct pci_function *fn, struct vfio_mig_info *info);
 
 /** vfio_ioctl_name() - "IOMMU_MAP_DMA" for traces; numbers that mean two things need @type. NULL: unknown. */
 const char *vfio_ioctl_name(enum vfio_file_type type, unsigned int cmd);

@@ -16,6 +16,7 @@ static void container_put(struct vfio_container *c)
 		return;
 	if (c->as)
 		ioas_put(c->as);
+	dirty_log_release(&c->log);
 	free(c);
 }
 
@@ -24,7 +25,7 @@ static void container_untype(struct vfio_container *c)
 	if (c->as)
 		ioas_put(take_ptr(c->as));
 	c->type = 0;
-	c->dirty = false;
+	dirty_log_stop(&c->log);
 }
 
 /* Host lock. */
@@ -171,6 +172,7 @@ static int unmap_bitmap(struct ioas *as, bool dirty, struct vfio_call *call, uin
 			const struct vfio_iommu_type1_dma_unmap *u)
 {
 	struct vfio_bitmap b;
+	struct dirty_bitmap map = { u->iova, u->size, VFIO_PAGE, 0 };
 	int ret;
 
 	if (u->argsz < sizeof(*u) + sizeof(b))
@@ -180,7 +182,9 @@ static int unmap_bitmap(struct ioas *as, bool dirty, struct vfio_call *call, uin
 		ret = dirty ? dirty_bitmap_check(&b, u->size) : -EINVAL;
 	if (ret < 0)
 		return ret;
-	return dirty_bitmap_or(call, as, u->iova, u->iova + (u->size - 1), (uintptr_t)b.data);
+	/* What is in flight is written until the unmap is over, and nobody could ask for it then. */
+	map.data = (uintptr_t)b.data;
+	return dirty_mapped(call, as, &map);
 }
 
 static bool unmap_would_cut(struct ioas *as, uint64_t first, uint64_t last)
@@ -262,7 +266,7 @@ static int64_t container_ioctl(struct vfio_file *f, struct vfio_call *call, unsi
 	vfio_host_lock(f->host);
 	as = c->as ? ioas_get(c->as) : NULL;
 	type = c->type;
-	dirty = c->dirty;
+	dirty = c->log.on;
 	host_unlock(f->host);
 	if (!as)
 		return -EINVAL;
@@ -297,6 +301,7 @@ int vfio_open_container(struct vfio_host *h, struct vfio_file **f)
 	host_file_init(h, &c->file, &container_ops, "/dev/vfio/vfio");
 	c->refs = 1;
 	list_init(&c->groups);
+	dirty_log_init(&c->log);
 	*f = &c->file;
 	return 0;
 }

@@ -10,7 +10,7 @@
  * that finds the device CLOSING waits until it is closed and then starts again.
  * A device that loses its driver goes when it is CLOSED and has no file.
  */
-#include "vfio/internal.h"
+#include "vfio/mig.h"
 
 #define MOVE_TRIES_MAX 10000u		/* at 1 ms each */
 
@@ -70,6 +70,7 @@ int vfio_pci_probe(struct pci_function *fn, struct ferry_err *err)
 	d->port.fn = fn;
 	list_init(&d->port.link);
 	list_init(&d->openers);
+	list_init(&d->dirty_ports);
 	env_timer_init(&d->req_timer, &fn->strand, req_again);
 	irqs_init(d);
 	list_add_tail(&d->group->devices, &d->group_link);
@@ -83,6 +84,8 @@ static void device_free(struct vfio_device *d)
 
 	list_del(&d->group_link);
 	index_give(d->host, d->index);
+	if (d->mig)
+		mig_free(d->mig);
 	free(d);
 	group_free_if_unused(g);
 	u->done(u, 0);
@@ -166,6 +169,8 @@ static bool device_waits(struct vfio_device *d)
 {
 	bool waits;
 
+	if (d->mig && d->state == DEVICE_CLOSING && mig_busy(d->mig))
+		return true;
 	/* The callbacks run with the strand held: what is seen here, they have finished with. */
 	env_strand_lock(&d->fn->strand);
 	waits = d->reset.running || atomic_load(&d->fence.pending);
@@ -277,6 +282,8 @@ static void close_start(struct vfio_device *d)
 		(void)ioas_port_move(&d->port, NULL, &d->fence);
 	}
 	atomic_fetch_sub(&d->fence.pending, 1);
+	if (d->mig)
+		mig_close(d->mig);
 }
 
 /* Nobody has @df open any more; the last one closes the device. */
@@ -321,7 +328,9 @@ static bool open_finish(struct vfio_device *d)
 
 	if (!device_move(d, first->open_call->env))
 		return false;
-	ret = as ? ioas_port_move(&d->port, as, NULL) : 0;
+	ret = as ? dirty_log_attach(&d->group->container->log, d) : 0;
+	if (as && !ret)
+		ret = ioas_port_move(&d->port, as, NULL);
 	if (ret < 0) {
 		open_all_failed(d, ret);
 		close_start(d);
@@ -330,6 +339,8 @@ static bool open_finish(struct vfio_device *d)
 	env_strand_lock(&d->fn->strand);
 	pci_core_enable(d);
 	env_strand_unlock(&d->fn->strand);
+	if (d->mig)
+		mig_open(d->mig);
 	d->state = DEVICE_OPEN;
 	while (!list_empty(&d->openers))
 		file_opened(list_first(&d->openers, struct device_file, open_link));
@@ -341,6 +352,9 @@ static bool close_finish(struct vfio_device *d)
 	if (!device_move(d, d->host->env))
 		return false;
 	free(take_ptr(d->config));
+	dirty_log_leave(d);
+	if (d->mig)
+		mig_settle(d->mig);
 	d->state = DEVICE_CLOSED;
 	if (d->closer)
 		file_gone(take_ptr(d->closer));
@@ -385,6 +399,8 @@ bool device_advance(struct vfio_device *d)
 				device_free(d);
 			return false;
 		case DEVICE_OPEN:
+			if (d->mig)
+				mig_advance(d->mig);
 			return d->unbind && !d->asked && !ask(d);
 		}
 	}

@@ -3,12 +3,13 @@
  * DEVICE_FEATURE: a table of what there is. An id that is not in it does not
  * exist (-ENOTTY), whatever else is wrong with the call.
  */
-#include "vfio/internal.h"
+#include "vfio/mig.h"
 
 struct feature {
 	uint32_t id, ops;		/* VFIO_DEVICE_FEATURE_GET, _SET */
 	uint32_t size;			/* of the payload */
 	int64_t (*run)(struct vfio_device *d, struct vfio_call *call, uint64_t data, bool set);
+	bool (*has)(const struct vfio_device *d);	/* NULL: every device */
 };
 
 static void power_leave(struct vfio_device *d)
@@ -77,18 +78,34 @@ static int64_t low_power_exit(struct vfio_device *d, struct vfio_call *call, uin
 }
 
 static const struct feature features[] = {
+	{ VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_GET,
+	  sizeof(struct vfio_device_feature_migration), mig_feature_flags, mig_has },
+	{ VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET,
+	  sizeof(struct vfio_device_feature_mig_state), mig_feature_state, mig_has },
 	{ VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, VFIO_DEVICE_FEATURE_SET, 0, low_power_entry },
 	{ VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP, VFIO_DEVICE_FEATURE_SET,
 	  sizeof(struct vfio_device_low_power_entry_with_wakeup), low_power_wakeup },
 	{ VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, VFIO_DEVICE_FEATURE_SET, 0, low_power_exit },
+	{ VFIO_DEVICE_FEATURE_DMA_LOGGING_START, VFIO_DEVICE_FEATURE_SET,
+	  sizeof(struct vfio_device_feature_dma_logging_control), mig_feature_track_start,
+	  mig_has_tracking },
+	{ VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, VFIO_DEVICE_FEATURE_SET, 0, mig_feature_track_stop,
+	  mig_has_tracking },
+	{ VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, VFIO_DEVICE_FEATURE_GET,
+	  sizeof(struct vfio_device_feature_dma_logging_report), mig_feature_track_report,
+	  mig_has_tracking },
+	{ VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, VFIO_DEVICE_FEATURE_GET,
+	  sizeof(struct vfio_device_feature_mig_data_size), mig_feature_size, mig_has },
+	{ VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, VFIO_DEVICE_FEATURE_SET, 0,
+	  mig_feature_precopy_v2, mig_has },
 };
 
-static const struct feature *feature_find(uint32_t id)
+static const struct feature *feature_find(const struct vfio_device *d, uint32_t id)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(features); i++)
-		if (features[i].id == id)
+		if (features[i].id == id && (!features[i].has || features[i].has(d)))
 			return &features[i];
 	return NULL;
 }
@@ -107,7 +124,7 @@ int64_t feature_ioctl(struct vfio_device *d, struct vfio_call *call, uint64_t ar
 	ops = h.flags & both;
 	if ((h.flags & ~known) || (ops == both && !(h.flags & VFIO_DEVICE_FEATURE_PROBE)))
 		return -EINVAL;
-	ft = feature_find(h.flags & VFIO_DEVICE_FEATURE_MASK);
+	ft = feature_find(d, h.flags & VFIO_DEVICE_FEATURE_MASK);
 	if (!ft)
 		return -ENOTTY;
 	if (ops & ~ft->ops)

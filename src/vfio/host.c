@@ -60,7 +60,8 @@ void vfio_host_init(struct vfio_host *h, struct ferry_env *env)
 	struct vfio_defer *df = calloc(1, sizeof(*df));
 
 	memset(h, 0, sizeof(*h));
-	if (!df || env_strand_init(&df->strand, env, NULL) < 0) {
+	if (!df || env_strand_init(&df->strand, env, NULL) < 0 ||
+	    env_strand_init(&h->control, env, NULL) < 0) {
 		log_msg(LOG_ERROR, "vfio: no memory for a host");
 		abort();
 	}
@@ -68,12 +69,15 @@ void vfio_host_init(struct vfio_host *h, struct ferry_env *env)
 	pci_bus_init(&h->bus);
 	h->env = env;
 	list_init(&h->groups);
+	list_init(&h->controllers);
 	h->dev_major_cdev = 511;
 	h->dev_major_group = 510;
 	df->host = h;
 	list_init(&df->done);
 	env_work_init(&df->work, &df->strand, defer_work);
 	env_timer_init(&df->retry, &df->strand, defer_retry);
+	if (pci_bus_control(&h->bus, &df->strand, &h->lock) < 0)
+		abort();
 	h->defer = df;
 }
 
@@ -81,12 +85,14 @@ void vfio_host_release(struct vfio_host *h)
 {
 	struct vfio_defer *df = h->defer;
 
-	assert(list_empty(&h->groups));
+	assert(list_empty(&h->groups) && list_empty(&h->controllers));
+	pci_bus_control_release(&h->bus);
 	env_strand_lock(&df->strand);
 	env_work_cancel(&df->work);
 	env_timer_cancel(&df->retry);
 	env_strand_unlock(&df->strand);
 	env_strand_release(&df->strand);
+	env_strand_release(&h->control);
 	free(df);
 	pthread_mutex_destroy(&h->lock);
 }

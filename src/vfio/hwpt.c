@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
 /*
  * Hardware page tables of iommufd: which IOAS a bound device does DMA through.
- * There is no hardware; a HWPT is a name for its IOAS. One that an attach made
- * by itself goes with the last device.
+ * There is no hardware; a HWPT is a name for its IOAS, and has the log of what
+ * its devices write. One that an attach made by itself goes with the last device.
  */
 #include "vfio/internal.h"
 
@@ -18,6 +18,7 @@ static struct iommufd_hwpt *hwpt_new(struct vfio_iommufd *i, struct iommufd_ioas
 	}
 	h->ioas = ioas;
 	h->automatic = automatic;
+	dirty_log_init(&h->log);
 	ioas->obj.users++;
 	return h;
 }
@@ -26,6 +27,7 @@ void hwpt_drop(struct vfio_iommufd *i, struct iommufd_hwpt *h)
 {
 	h->ioas->obj.users--;
 	iommufd_remove(i, &h->obj);
+	dirty_log_release(&h->log);
 	free(h);
 }
 
@@ -67,7 +69,9 @@ int iommufd_attach(struct vfio_iommufd *i, struct iommufd_device *o, uint32_t *p
 	if (!h)
 		return err;
 	h->obj.users++;
-	err = ioas_port_move(&o->dev->port, h->ioas->as, fence);
+	err = dirty_log_attach(&h->log, o->dev);
+	if (!err)
+		err = ioas_port_move(&o->dev->port, h->ioas->as, fence);
 	if (err < 0) {
 		hwpt_unuse(i, h);
 		return err;
@@ -99,6 +103,7 @@ static int64_t alloc_locked(struct vfio_iommufd *i, struct iommu_hwpt_alloc *cmd
 	h = hwpt_new(i, (struct iommufd_ioas *)pt, false, &err);
 	if (!h)
 		return err;
+	h->tracks = cmd->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
 	cmd->out_hwpt_id = h->obj.id;
 	return 0;
 }
@@ -111,8 +116,8 @@ int64_t iommufd_hwpt_alloc(struct vfio_iommufd *i, struct vfio_call *call, uint6
 
 	if (ret < 0)
 		return ret;
-	/* Dirty tracking, nesting, faults: no hardware that could. */
-	if (cmd.flags || cmd.__reserved || cmd.__reserved2)
+	/* Nesting, faults: no hardware that could. */
+	if ((cmd.flags & ~(uint32_t)IOMMU_HWPT_ALLOC_DIRTY_TRACKING) || cmd.__reserved || cmd.__reserved2)
 		return -EOPNOTSUPP;
 	if (cmd.data_type == IOMMU_HWPT_DATA_NONE && cmd.data_len)
 		return -EINVAL;
@@ -174,7 +179,7 @@ int64_t iommufd_get_hw_info(struct vfio_iommufd *i, struct vfio_call *call, uint
 	cmd.data_len = 0;
 	cmd.out_data_type = IOMMU_HW_INFO_TYPE_NONE;
 	cmd.out_max_pasid_log2 = 0;
-	cmd.out_capabilities = 0;
+	cmd.out_capabilities = IOMMU_HW_CAP_DIRTY_TRACKING;
 	return user_out_sized(call, arg, &cmd, sizeof(cmd));
 }
 
@@ -188,6 +193,31 @@ static int64_t hwpt_known(struct vfio_iommufd *i, uint32_t id, int64_t then)
 	return known ? then : -ENOENT;
 }
 
+static int64_t set_dirty_locked(struct vfio_iommufd *i, uint32_t id, bool on)
+{
+	struct iommufd_hwpt *h = iommufd_find(i, id, IOMMUFD_HWPT);
+	int ret = 0;
+
+	if (!h)
+		return -ENOENT;
+	if (!h->tracks)
+		return -EOPNOTSUPP;
+	if (!on) {
+		dirty_log_stop(&h->log);
+		return 0;
+	}
+	dirty_log_start(&h->log);
+	for (id = 1; !ret && id < i->cap; id++) {
+		struct iommufd_device *o = iommufd_find(i, id, IOMMUFD_DEVICE);
+
+		if (o && o->hwpt == h)
+			ret = dirty_log_attach(&h->log, o->dev);
+	}
+	if (ret < 0)
+		dirty_log_stop(&h->log);
+	return ret;
+}
+
 int64_t iommufd_hwpt_set_dirty(struct vfio_iommufd *i, struct vfio_call *call, uint64_t arg)
 {
 	struct iommu_hwpt_set_dirty_tracking cmd;
@@ -197,19 +227,68 @@ int64_t iommufd_hwpt_set_dirty(struct vfio_iommufd *i, struct vfio_call *call, u
 		return ret;
 	if ((cmd.flags & ~(uint32_t)IOMMU_HWPT_DIRTY_TRACKING_ENABLE) || cmd.__reserved)
 		return -EOPNOTSUPP;
-	return hwpt_known(i, cmd.hwpt_id, -EOPNOTSUPP);
+	vfio_host_lock(i->file.host);
+	ret = set_dirty_locked(i, cmd.hwpt_id, cmd.flags);
+	host_unlock(i->file.host);
+	return ret;
+}
+
+struct hwpt_ref {
+	struct vfio_iommufd *i;
+	uint32_t id;
+	struct ioas *as;		/* of the HWPT, referenced; or NULL */
+};
+
+static struct dirty_log *hwpt_log(void *arg)
+{
+	struct hwpt_ref *r = arg;
+	struct iommufd_hwpt *h = iommufd_find(r->i, r->id, IOMMUFD_HWPT);
+
+	if (!h || !h->log.on)
+		return NULL;
+	if (!r->as)
+		r->as = ioas_get(h->ioas->as);
+	return &h->log;
+}
+
+static int64_t hwpt_report(struct vfio_iommufd *i, struct vfio_call *call, uint32_t id,
+			   const struct dirty_bitmap *b, bool clear)
+{
+	struct hwpt_ref r = { i, id, NULL };
+	int ret = dirty_log_report(i->file.host, call, b, hwpt_log, &r, clear);
+
+	if (ret > 0)
+		ret = dirty_mapped(call, r.as, b);
+	if (r.as)
+		ioas_put(r.as);
+	return ret == -ENOENT ? -EINVAL : ret;	/* off */
 }
 
 int64_t iommufd_hwpt_get_dirty(struct vfio_iommufd *i, struct vfio_call *call, uint64_t arg)
 {
+	const uint32_t no_clear = IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR;
 	struct iommu_hwpt_get_dirty_bitmap cmd;
+	struct dirty_bitmap b;
+	struct iommufd_hwpt *h;
 	int64_t ret = user_in_sized(call, arg, &cmd, sizeof(cmd), sizeof(cmd));
 
 	if (ret < 0)
 		return ret;
-	if ((cmd.flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) || cmd.__reserved)
+	if ((cmd.flags & ~no_clear) || cmd.__reserved)
 		return -EOPNOTSUPP;
-	return hwpt_known(i, cmd.hwpt_id, -EOPNOTSUPP);
+	vfio_host_lock(i->file.host);
+	h = iommufd_find(i, cmd.hwpt_id, IOMMUFD_HWPT);
+	ret = !h ? -ENOENT : h->tracks ? 0 : -EOPNOTSUPP;
+	host_unlock(i->file.host);
+	if (ret < 0)
+		return ret;
+	b = (struct dirty_bitmap){ cmd.iova, cmd.length, cmd.page_size, cmd.data };
+	if (b.length && b.iova + (b.length - 1) < b.iova)
+		return -EOVERFLOW;
+	if (!b.page_size || ((b.iova | b.length) & (b.page_size - 1)))
+		return -EINVAL;
+	ret = dirty_report_check(call, &b);
+	return ret < 0 ? ret : hwpt_report(i, call, cmd.hwpt_id, &b, !(cmd.flags & no_clear));
 }
 
 /* Only nested ones have anything to invalidate. */

@@ -20,6 +20,8 @@
 #include <ferry/vfio.h>
 #include <ferry/vfio_compat.h>
 
+#include "vfio/dirty.h"
+
 #define VFIO_PAGE 4096u
 #define VFIO_PAGE_SIZES 0xfffffffffffff000ull
 #define VFIO_REGION_SHIFT 40
@@ -85,6 +87,7 @@ struct ioas_map {
 	uint64_t off;			/* of @iova in @mem */
 	unsigned int perm;		/* DMA_READ, DMA_WRITE */
 	bool from_file;
+	bool fresh;			/* type1's tracking has not reported it yet */
 };
 
 /* A function's view of an IOAS. @as and @link: lock of @as. The table is the function's own, changed under its strand. */
@@ -102,6 +105,7 @@ struct ioas {
 	struct ioas_map *map;		/* sorted by iova */
 	unsigned int nr, cap;
 	struct list ports;
+	bool tracked;			/* by type1: what is mapped from now on is fresh */
 	struct iommu_iova_range *allowed;	/* for addresses of our choice; none: all */
 	unsigned int nr_allowed;
 };
@@ -162,6 +166,14 @@ int ioas_slice(struct ioas *as, uint64_t first, uint64_t last, unsigned int perm
 int ioas_mapped(struct ioas *as, uint64_t first, uint64_t last, struct ioas_range **out,
 		unsigned int *nr, bool *cut);
 
+/** ioas_track() - type1's tracking begins (all that is mapped is fresh) or ends. */
+void ioas_track(struct ioas *as, bool on);
+/** ioas_fresh() - the fresh parts of [@first, @last], which are not any more; free() them. 0, -ENOMEM. */
+int ioas_fresh(struct ioas *as, uint64_t first, uint64_t last, struct ioas_range **out,
+	       unsigned int *nr);
+/** ioas_refresh() - mappings that touch [@first, @last] are fresh again. */
+void ioas_refresh(struct ioas *as, uint64_t first, uint64_t last);
+
 /** ioas_avail() - mappings that may still be made. */
 unsigned int ioas_avail(struct ioas *as);
 bool ioas_all_files(struct ioas *as);
@@ -187,15 +199,14 @@ struct vfio_container {
 	unsigned int type;		/* 0: none, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU */
 	struct ioas *as;		/* with @type */
 	struct list groups;
-	bool dirty;			/* DIRTY_PAGES START */
+	struct dirty_log log;		/* on: DIRTY_PAGES START */
 };
 
 int container_attach(struct vfio_container *c, struct vfio_group *g);
 void container_detach(struct vfio_group *g);
 
-/* Bits of [@first, @last], one per page, ORed into the client's bitmap at @data. */
-int dirty_bitmap_or(struct vfio_call *c, struct ioas *as, uint64_t first, uint64_t last,
-		    uint64_t data);
+/** dirty_mapped() - every mapped page of the range that @b is of, as written. 0, -ENOMEM, -EFAULT. */
+int dirty_mapped(struct vfio_call *c, struct ioas *as, const struct dirty_bitmap *b);
 int dirty_bitmap_check(const struct vfio_bitmap *b, uint64_t size);
 int64_t type1_dirty_pages(struct vfio_container *c, struct vfio_call *call, uint64_t arg);
 
@@ -240,6 +251,8 @@ struct iommufd_hwpt {
 	struct iommufd_obj obj;
 	struct iommufd_ioas *ioas;	/* counted in its users */
 	bool automatic;			/* made by an attach, goes with the last one */
+	bool tracks;			/* DIRTY_TRACKING */
+	struct dirty_log log;
 };
 
 struct iommufd_device {
@@ -366,6 +379,7 @@ int region_mmap(struct device_file *df, uint64_t off, uint64_t len, int flags);
 /** region_unshare() - the model lets go of BAR memory that came from @df (NULL: any). Strand. */
 void region_unshare(struct vfio_device *d, const struct device_file *df);
 
+struct vfio_mig;
 int64_t feature_ioctl(struct vfio_device *d, struct vfio_call *call, uint64_t arg);
 /** power_wake() - any call but the low-power ones wakes the function. Strand. */
 void power_wake(struct vfio_device *d);
@@ -411,6 +425,8 @@ struct vfio_device {
 	bool asked;			/* the client, to let go */
 	struct ioas_port port;
 	struct dma_fence fence;		/* of the close */
+	struct vfio_mig *mig;		/* from probe to the end, or NULL */
+	struct list dirty_ports;	/* dirty_log.c's */
 	struct vfio_call *current;	/* the open that runs on this thread: answered by return */
 	int64_t current_ret;
 	unsigned int move_tries;

@@ -230,6 +230,8 @@ static int map_locked(struct ioas *as, const struct ioas_map *m, unsigned int nr
 		return ret;
 	memmove(&as->map[at + nr], &as->map[at], (as->nr - at) * sizeof(as->map[0]));
 	memcpy(&as->map[at], m, nr * sizeof(*m));
+	for (i = 0; i < nr; i++)
+		as->map[at + i].fresh = as->tracked;
 	as->nr += nr;
 	list_for_each(p, &as->ports, link)
 		for (i = 0; i < nr; i++)
@@ -443,6 +445,50 @@ int ioas_mapped(struct ioas *as, uint64_t first, uint64_t last, struct ioas_rang
 	pthread_mutex_unlock(&as->lock);
 	*out = r;
 	return r ? 0 : -ENOMEM;
+}
+
+void ioas_track(struct ioas *as, bool on)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&as->lock);
+	as->tracked = on;
+	for (i = 0; i < as->nr; i++)
+		as->map[i].fresh = on;
+	pthread_mutex_unlock(&as->lock);
+}
+
+int ioas_fresh(struct ioas *as, uint64_t first, uint64_t last, struct ioas_range **out,
+	       unsigned int *nr)
+{
+	unsigned int at, end, i;
+	struct ioas_range *r;
+
+	*nr = 0;
+	pthread_mutex_lock(&as->lock);
+	at = end = map_at(as, first);
+	while (end < as->nr && as->map[end].iova <= last)
+		end++;
+	r = calloc(end - at + 1, sizeof(*r));
+	for (i = at; r && i < end; i++) {
+		if (!as->map[i].fresh)
+			continue;
+		as->map[i].fresh = false;
+		r[(*nr)++] = (struct ioas_range){ as->map[i].iova, as->map[i].last };
+	}
+	pthread_mutex_unlock(&as->lock);
+	*out = r;
+	return r ? 0 : -ENOMEM;
+}
+
+void ioas_refresh(struct ioas *as, uint64_t first, uint64_t last)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&as->lock);
+	for (i = map_at(as, first); i < as->nr && as->map[i].iova <= last; i++)
+		as->map[i].fresh = as->tracked;
+	pthread_mutex_unlock(&as->lock);
 }
 
 unsigned int ioas_avail(struct ioas *as)

@@ -46,7 +46,7 @@ unsigned int irq_count(const struct vfio_device *d, unsigned int index)
 	case VFIO_PCI_INTX_IRQ_INDEX:
 		return d->fn->shape.intx ? 1 : 0;
 	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return d->fn->shape.msix_vectors;
+		return pci_msix_count(d->fn);
 	case VFIO_PCI_ERR_IRQ_INDEX:
 		return d->fn->cap_exp ? 1 : 0;
 	case VFIO_PCI_REQ_IRQ_INDEX:

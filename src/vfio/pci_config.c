@@ -8,6 +8,8 @@
  */
 #include "vfio/internal.h"
 
+#include <ferry/sriov.h>
+
 struct reg {
 	uint16_t off;			/* in the capability */
 	uint8_t len;
@@ -247,6 +249,17 @@ static void ext_caps(struct vfio_config *c)
 		set_next(c, prev, 0);
 }
 
+/* A VF shows neither its ids nor a memory enable bit: the host knows the ones, and keeps the other. */
+static void virtfn_init(struct vfio_device *d)
+{
+	struct vfio_config *c = d->config;
+
+	put_le(c->copy + PCI_VENDOR_ID, d->fn->shape.vendor, 2);
+	put_le(c->copy + PCI_DEVICE_ID, d->fn->shape.device, 2);
+	c->copy[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+	c->virt[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+}
+
 void config_init(struct vfio_device *d)
 {
 	struct vfio_config *c = d->config;
@@ -258,6 +271,8 @@ void config_init(struct vfio_device *d)
 		put_le(c->copy + i, pci_config_read(d->fn, (uint16_t)i, 4), 4);
 	c->nr_caps = CAP_HEADER;
 	rule_apply(c, &header_rule, 0, PCI_STD_HEADER_SIZEOF, 0, false);
+	if (pci_physfn(d->fn))
+		virtfn_init(d);
 	c->copy[PCI_INTERRUPT_PIN] = d->fn->shape.intx ? c->copy[PCI_INTERRUPT_PIN] : 0;
 	put_le(c->copy + PCI_ROM_ADDRESS, 0, 4);
 	std_caps(c);

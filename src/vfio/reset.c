@@ -4,7 +4,7 @@
  * reset is saved before and restored after; the client's own view (pci_config.c)
  * does not change. Only one runs: whoever comes meanwhile waits for it.
  */
-#include "vfio/internal.h"
+#include "vfio/mig.h"
 
 static const uint16_t aer_regs[] = {
 	PCI_ERR_UNCOR_MASK, PCI_ERR_UNCOR_SEVER, PCI_ERR_COR_MASK, PCI_ERR_CAP,
@@ -54,6 +54,8 @@ static void reset_over(struct pci_reset_waiter *w)
 	r->running = false;
 	if (restored)
 		restore(d);
+	if (d->mig)
+		mig_was_reset(d->mig);
 	while (r->calls) {
 		struct vfio_call *call = r->calls;
 

@@ -8,7 +8,7 @@
 #include "vfio/internal.h"
 
 enum { ON_C = 1 << VFIO_FILE_CONTAINER, ON_G = 1 << VFIO_FILE_GROUP, ON_D = 1 << VFIO_FILE_DEVICE,
-       ON_I = 1 << VFIO_FILE_IOMMUFD };
+       ON_I = 1 << VFIO_FILE_IOMMUFD, ON_M = 1 << VFIO_FILE_MIG };
 
 struct field {
 	const char *name;
@@ -66,7 +66,7 @@ static const struct entry entries[] = {
 	{ VFIO_DEVICE_ATTACH_IOMMUFD_PT, ON_D, "DEVICE_ATTACH_IOMMUFD_PT",
 	  { HEAD, { "pt_id", 8, 4, 'u' } } },
 	{ VFIO_DEVICE_DETACH_IOMMUFD_PT, ON_D, "DEVICE_DETACH_IOMMUFD_PT", { HEAD } },
-	{ VFIO_MIG_GET_PRECOPY_INFO, ON_D, "MIG_GET_PRECOPY_INFO", { HEAD } },
+	{ VFIO_MIG_GET_PRECOPY_INFO, ON_M, "MIG_GET_PRECOPY_INFO", { HEAD } },
 	{ IOMMU_DESTROY, ON_I, "IOMMU_DESTROY", { { "id", 4, 4, 'u' } } },
 	{ IOMMU_IOAS_ALLOC, ON_I, "IOMMU_IOAS_ALLOC", { { "flags", 4, 4, 'x' } } },
 	{ IOMMU_IOAS_ALLOW_IOVAS, ON_I, "IOMMU_IOAS_ALLOW_IOVAS",

@@ -19,11 +19,11 @@ static void vfio_complete(struct vfio_call *vc, int64_t ret)
 	struct uapi_call *c = container_of(vc, struct uapi_call, vc);
 	struct uapi_session *s = c->s;
 
-	if (!vc->new_file || ret < 0) {
+	if (!vc->finish && (!vc->new_file || ret < 0)) {
 		call_answer(c, ret < 0 ? ret : ret + c->moved);
 		return;
 	}
-	/* Installing a descriptor waits for the client: not here. */
+	/* Installing a descriptor, reaching the client's memory wait for the client: not here. */
 	pthread_mutex_lock(&s->lock);
 	c->result = ret;
 	list_add_tail(&s->finish, &c->link);
@@ -124,8 +124,16 @@ void call_answer(struct uapi_call *c, int64_t ret)
 
 void call_finish(struct uapi_call *c, int64_t ret)
 {
+	int64_t (*finish)(struct vfio_call *vc, int64_t ret);
+
 	if (ret == CALL_PENDING || ret == CALL_ANSWERED)
 		return;
+	finish = take_ptr(c->vc.finish);
+	if (finish) {
+		ret = finish(&c->vc, ret);
+		if (ret > 0)
+			ret += c->moved;
+	}
 	if (!ret && c->vc.new_file)
 		ret = call_install_file(c, c->vc.new_file, c->vc.new_file->path, NULL);
 	if (ret != CALL_ANSWERED)
@@ -159,13 +167,17 @@ static int next_number(struct uapi_call *c, unsigned int at_least)
 int64_t call_install(struct uapi_call *c, int fd, bool cloexec, bool high, unsigned int at_least)
 {
 	struct uapi_session *s = c->s;
+	int (*add)(int, uint64_t, int, int, bool) = c->vc.new_file_at ? notif_addfd_only : notif_addfd;
 	int at = high ? next_number(c, at_least) : -1, ret;
 
-	ret = notif_addfd(s->cfg.listener, c->id, fd, at, cloexec);
+	ret = add(s->cfg.listener, c->id, fd, at, cloexec);
 	if (ret == -EBADF && at >= 0)	/* the program has lowered its limit since */
-		ret = notif_addfd(s->cfg.listener, c->id, fd, -1, cloexec);
+		ret = add(s->cfg.listener, c->id, fd, -1, cloexec);
 	if (ret < 0)
 		return ret;
+	/* Into a structure of its own: it has the number before the answer. */
+	if (c->vc.new_file_at)
+		return call_copy_out(c, c->vc.new_file_at, &ret, sizeof(int32_t));
 	call_account(c);
 	if (s->cfg.trace >= 0)
 		trace_call(c, ret);

@@ -246,6 +246,24 @@ static bool can_rw(const struct uapi_object *o, bool write)
 	return write ? o->file->ops->pwrite != NULL : o->file->ops->pread != NULL;
 }
 
+static bool is_stream(const struct uapi_object *o)
+{
+	return o->file && o->file->ops->type == VFIO_FILE_MIG;
+}
+
+/* Reads and writes the client's memory itself, however much. */
+static int64_t stream_rw(struct uapi_call *c, struct uapi_object *o, bool write, uint64_t addr,
+			 uint64_t len)
+{
+	const struct vfio_file_ops *ops = o->file->ops;
+	int64_t ret;
+
+	if (write ? !ops->write : !ops->read)
+		return -EBADF;
+	ret = write ? ops->write(o->file, &c->vc, addr, len) : ops->read(o->file, &c->vc, addr, len);
+	return ret == -EINPROGRESS ? CALL_PENDING : ret;
+}
+
 static bool call_writes(int nr)
 {
 	return nr == __NR_write || nr == __NR_pwrite64 || nr == __NR_writev || nr == __NR_pwritev ||
@@ -281,6 +299,9 @@ static int64_t do_rw(struct uapi_call *c)
 	o = object_arg(c, 0, &ret);
 	if (!o)
 		return ret;
+	if (is_stream(o))
+		return at ? -ESPIPE :
+			stream_rw(c, o, write, c->args[1], MIN(c->args[2], RW_MAX));
 	if (!can_rw(o, write))
 		return o->attr ? -EBADF : -EINVAL;
 	off = at ? c->args[3] : o->pos;
@@ -306,7 +327,9 @@ static int64_t do_rwv(struct uapi_call *c)
 	o = object_arg(c, 0, &ret);
 	if (!o)
 		return ret;
-	if (!can_rw(o, write))
+	if (is_stream(o) && at)
+		return -ESPIPE;
+	if (!is_stream(o) && !can_rw(o, write))
 		return o->attr ? -EBADF : -EINVAL;
 	if (nr > IOV_MAX)
 		return -EINVAL;
@@ -324,8 +347,11 @@ static int64_t do_rwv(struct uapi_call *c)
 		if (!len)
 			continue;
 		c->moved = total;
-		ret = write ? object_write(c, o, (uintptr_t)v->iov_base, len, off) :
-			object_read(c, o, (uintptr_t)v->iov_base, len, off);
+		if (is_stream(o))
+			ret = stream_rw(c, o, write, (uintptr_t)v->iov_base, len);
+		else
+			ret = write ? object_write(c, o, (uintptr_t)v->iov_base, len, off) :
+				object_read(c, o, (uintptr_t)v->iov_base, len, off);
 		if (ret == CALL_PENDING)
 			return ret;
 		if (ret < 0)

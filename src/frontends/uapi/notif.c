@@ -67,11 +67,11 @@ int notif_send(int listener, struct notif_buf *b, uint64_t id, int64_t val, uint
 	return ret ? -errno : 0;
 }
 
-int notif_addfd(int listener, uint64_t id, int fd, int at, bool cloexec)
+static int addfd(int listener, uint64_t id, int fd, int at, bool cloexec, uint32_t flags)
 {
 	struct seccomp_notif_addfd a = {
 		.id = id,
-		.flags = SECCOMP_ADDFD_FLAG_SEND | (at >= 0 ? SECCOMP_ADDFD_FLAG_SETFD : 0),
+		.flags = flags | (at >= 0 ? SECCOMP_ADDFD_FLAG_SETFD : 0),
 		.srcfd = (uint32_t)fd,
 		.newfd = at >= 0 ? (uint32_t)at : 0,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
@@ -79,6 +79,16 @@ int notif_addfd(int listener, uint64_t id, int fd, int at, bool cloexec)
 	int ret = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
 
 	return ret < 0 ? -errno : ret;
+}
+
+int notif_addfd(int listener, uint64_t id, int fd, int at, bool cloexec)
+{
+	return addfd(listener, id, fd, at, cloexec, SECCOMP_ADDFD_FLAG_SEND);
+}
+
+int notif_addfd_only(int listener, uint64_t id, int fd, int at, bool cloexec)
+{
+	return addfd(listener, id, fd, at, cloexec, 0);
 }
 
 bool notif_alive(int listener, uint64_t id)

@@ -31,6 +31,8 @@ int notif_send(int listener, struct notif_buf *b, uint64_t id, int64_t val, uint
  * installed, the call still waits; -ENOENT: the caller is gone.
  */
 int notif_addfd(int listener, uint64_t id, int fd, int at, bool cloexec);
+/** notif_addfd_only() - the same; the call goes on waiting for its answer. */
+int notif_addfd_only(int listener, uint64_t id, int fd, int at, bool cloexec);
 
 bool notif_alive(int listener, uint64_t id);
 
