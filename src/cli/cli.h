@@ -37,6 +37,7 @@ enum opt_type {
 	OPT_SIZE,	/* text such as 64M, which the daemon understands */
 	OPT_LIST,	/* may be repeated, or name several with commas */
 	OPT_BACKING,	/* file:PATH or block:PATH; a relative path is made absolute */
+	OPT_PATH,	/* a relative one is made absolute */
 	OPT_SPEC,	/* may be repeated; commas belong to it */
 };
 
@@ -89,6 +90,9 @@ int client_dir(const char *host);
 /** client_connect() - to the daemon of @host; waits @ms for one that is starting. fd, or -errno with @err. */
 int client_connect(const char *host, unsigned int ms, struct ferry_err *err);
 
+/** client_connect_path() - to the daemon whose control socket is @path, named as every daemon names it. */
+int client_connect_path(const char *path, struct ferry_err *err);
+
 /**
  * client_call() - one request and its answer
  * @fds, @nr_fds: sent along. @result: out, the caller puts it.
@@ -112,6 +116,8 @@ void print_object(const struct cli *cli, json_object *result);
 void print_functions(const struct cli *cli, json_object *result);
 void print_namespaces(const struct cli *cli, json_object *result);
 void print_drivers(const struct cli *cli, json_object *result);
+void print_function_set(const struct cli *cli, json_object *result);
+void print_explain(const struct cli *cli, json_object *result);
 
 /* ------------------------------------------------- verbs with more to them */
 
@@ -125,6 +131,13 @@ int verb_config_save(const struct cli *cli, const struct cli_verb *v, json_objec
 		     char **rest);
 int verb_rpc(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
 int verb_run(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
+
+int verb_state_save(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
+int verb_state_load(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
+int verb_state_show(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
+int verb_state_verify(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
+int verb_state_diff(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
+int verb_demo(const struct cli *cli, const struct cli_verb *v, json_object *params, char **rest);
 
 /* -------------------------------------------------------------- --new-host */
 

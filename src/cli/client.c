@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
 /* The client's end of the control socket. Blocking: ferry does one thing at a time. */
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,6 +64,19 @@ int client_connect(const char *host, unsigned int ms, struct ferry_err *err)
 	}
 	snprintf(hint, sizeof(hint), "ferryd --host %s", host);
 	return ferry_err_set(err, -fd, "E-NO-DAEMON", hint, "no daemon answers: %s", strerror(-fd));
+}
+
+int client_connect_path(const char *path, struct ferry_err *err)
+{
+	char copy[PATH_MAX];
+	auto_close int dir = -1;
+	int fd;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = dir < 0 ? -errno : paths_connect(dir);
+	return fd < 0 ? ferry_err_set(err, -fd, "E-NO-DAEMON", NULL, "%s: no daemon answers: %s", path,
+				      strerror(-fd)) : fd;
 }
 
 static int send_all(int fd, const char *text, size_t len, const int *fds, unsigned int nr_fds)

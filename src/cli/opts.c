@@ -24,23 +24,21 @@ static int parse_flag(const char *text, bool *on)
 	return *on || !strcmp(text, "off") || !strcmp(text, "no") || !strcmp(text, "false") ? 0 : -EINVAL;
 }
 
-/* The daemon has a working folder of its own. */
-static json_object *absolute(const char *spec)
+/* The daemon has a working folder of its own. @path is what @spec ends with. */
+static json_object *absolute(const char *spec, const char *path)
 {
-	const char *colon = strchr(spec, ':');
 	char *cwd = NULL;
 	json_object *s;
 	size_t n;
 	auto_free char *text = NULL;
 
-	if (!colon || colon[1] == '/' || !colon[1] ||
-	    (strncmp(spec, "file:", 5) && strncmp(spec, "block:", 6)))
+	if (*path == '/' || !*path)
 		return json_object_new_string(spec);
 	cwd = getcwd(NULL, 0);
 	n = (cwd ? strlen(cwd) : 0) + strlen(spec) + 2;
 	text = malloc(n);
 	if (cwd && text) {
-		snprintf(text, n, "%.*s%s/%s", (int)(colon - spec + 1), spec, cwd, colon + 1);
+		snprintf(text, n, "%.*s%s/%s", (int)(path - spec), spec, cwd, path);
 		s = json_object_new_string(text);
 	} else {
 		s = json_object_new_string(spec);
@@ -70,8 +68,9 @@ static void add_words(json_object *params, const char *key, const char *text, bo
 int cli_value(const struct cli_opt *o, const char *text, json_object *params, struct ferry_err *err)
 {
 	char key[KEY_MAX], *c, *end = NULL;
+	const char *colon;
 	unsigned long long n;
-	bool on;
+	bool on, named;
 
 	snprintf(key, sizeof(key), "%s", o->name);
 	for (c = key; *c; c++)
@@ -99,7 +98,12 @@ int cli_value(const struct cli_opt *o, const char *text, json_object *params, st
 		add_words(params, key, text, o->type == OPT_LIST);
 		return 0;
 	case OPT_BACKING:
-		json_object_object_add(params, key, absolute(text));
+		colon = strchr(text, ':');
+		named = colon && (!strncmp(text, "file:", 5) || !strncmp(text, "block:", 6));
+		json_object_object_add(params, key, absolute(text, named ? colon + 1 : ""));
+		return 0;
+	case OPT_PATH:
+		json_object_object_add(params, key, absolute(text, text));
 		return 0;
 	default:
 		json_object_object_add(params, key, json_object_new_string(text));
@@ -129,8 +133,9 @@ static int take_option(const struct cli_verb *v, char ***argv, json_object *para
 	if (!o)
 		return unknown(v, word, err);
 	++*argv;
-	/* A flag takes the next word only when it is said without dashes: "migratable on". */
-	if (!value && **argv && (o->type != OPT_FLAG || (name == word && !parse_flag(**argv, &on))))
+	/* A flag takes the next word only when it is said without dashes, "force on", or has a value: "--migratable on". */
+	if (!value && **argv &&
+	    (o->type != OPT_FLAG || ((name == word || o->value) && !parse_flag(**argv, &on))))
 		value = *(*argv)++;
 	return cli_value(o, value, params, err);
 }

@@ -11,6 +11,7 @@ static bool is_refusal(const char *code)
 {
 	static const char *const codes[] = {
 		"E-FUNCTION-IN-USE", "E-NS-ATTACHED", "E-NS-SHRINK", "E-HOST-IN-USE",
+		"E-OWNER-ELSEWHERE", "E-OWNER-ALIVE", "E-OWNER-PREPARED", "E-OWNER-TORN",
 	};
 	unsigned int i;
 

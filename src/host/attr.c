@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <ferry/sriov.h>
+
 #include "host/host.h"
 
 #define DEVICES "/sys/devices/ferry0/"
@@ -17,6 +19,7 @@ struct attr_wait {
 	struct host *h;
 	struct pci_unbind unbind;
 	struct pci_reset_waiter reset;
+	struct pci_sriov_change vfs;
 	struct uapi_attr_call *call;
 	int64_t len;
 	bool over, later;
@@ -316,6 +319,66 @@ static int64_t store_enable(struct host *h, struct pci_function *fn, const char 
 	return (int64_t)len;
 }
 
+static void vfs_over(struct pci_sriov_change *c, int err)
+{
+	wait_over(container_of(c, struct attr_wait, vfs));
+}
+
+/* As kstrtou16() reads it, which is what the kernel uses here. */
+static int parse_u16(const char *text, unsigned int *n)
+{
+	unsigned long v;
+	char *end;
+
+	if (*text == '+')
+		text++;
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	v = strtoul(text, &end, 0);
+	if (errno || *end || v > UINT16_MAX)
+		return -EINVAL;
+	*n = (unsigned int)v;
+	return 0;
+}
+
+static int64_t store_numvfs(struct host *h, struct pci_function *pf, const char *text, size_t len,
+			    struct uapi_attr_call *call)
+{
+	struct attr_wait *w;
+	unsigned int n;
+	int ret;
+
+	if (parse_u16(text, &n) < 0)
+		return -EINVAL;
+	w = wait_alloc(h, call, len);
+	if (!w)
+		return -ENOMEM;
+	w->vfs.done = vfs_over;
+	ret = pci_sriov_set(pf, n, &w->vfs, NULL);
+	if (ret == -EINPROGRESS)
+		return wait_result(w);
+	free(w);
+	return ret < 0 ? ret : (int64_t)len;
+}
+
+/* As kstrtobool(). */
+static int64_t store_autoprobe(struct host *h, struct pci_function *pf, const char *text, size_t len)
+{
+	bool on = strchr("yYtT1", text[0]) && text[0];
+	bool off = strchr("nNfF0", text[0]) && text[0];
+
+	if ((text[0] | 0x20) == 'o') {
+		on = (text[1] | 0x20) == 'n';
+		off = (text[1] | 0x20) == 'f';
+	}
+	if (!on && !off)
+		return -EINVAL;
+	pci_sriov_autoprobe_set(pf, on);
+	host_sysfs_refresh(h, pf);
+	return (int64_t)len;
+}
+
 /* @path: "pci0000:01/0000:01:00.0/reset" */
 static int64_t device_store(struct host *h, const char *path, const char *text, size_t len,
 			    struct uapi_attr_call *call)
@@ -337,6 +400,10 @@ static int64_t device_store(struct host *h, const char *path, const char *text, 
 		return store_reset(h, fn, text, len, call);
 	if (!strcmp(attr, "enable"))
 		return store_enable(h, fn, text, len);
+	if (fn->sriov && !strcmp(attr, "sriov_numvfs"))
+		return store_numvfs(h, fn, text, len, call);
+	if (fn->sriov && !strcmp(attr, "sriov_drivers_autoprobe"))
+		return store_autoprobe(h, fn, text, len);
 	return -EACCES;
 }
 

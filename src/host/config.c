@@ -23,10 +23,12 @@ json_object *host_config_save(struct host *h)
 		json_object_array_add(list, host_ns_params(ns));
 	json_object_object_add(o, "namespaces", list);
 	list = json_object_new_array();
+	vfio_host_lock(&h->vfio);
 	list_for_each(fn, &h->vfio.bus.functions, bus_link)
 		list_for_each(hf, &h->functions, link)
 			if (hf->fn == fn)
 				json_object_array_add(list, host_fn_params(h, hf));
+	vfio_host_unlock(&h->vfio);
 	json_object_object_add(o, "functions", list);
 	return o;
 }

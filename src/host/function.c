@@ -13,9 +13,11 @@
 #include "host/rpc.h"
 
 #define UNREGISTER_TRIES 20	/* of 100 ms each, in pci_unregister() */
+#define READY_NS UINT64_C(200000000)
 
 struct host_fn *host_fn_find(struct host *h, const char *address, struct ferry_err *err)
 {
+	struct pci_function *vf;
 	struct host_fn *hf;
 	struct pci_bdf bdf;
 
@@ -33,28 +35,89 @@ struct host_fn *host_fn_find(struct host *h, const char *address, struct ferry_e
 			      "function " PCI_BDF_FMT " is just being taken apart", PCI_BDF_ARG(bdf));
 		return NULL;
 	}
-	ferry_err_set(err, ENODEV, "E-FUNCTION-UNKNOWN", "ferry ls",
-		      "no function " PCI_BDF_FMT " on host %s", PCI_BDF_ARG(bdf), h->name);
+	vfio_host_lock(&h->vfio);
+	vf = pci_find(&h->vfio.bus, bdf);
+	if (vf)
+		ferry_err_set(err, EINVAL, "E-FUNCTION-VF", "do that to its PF",
+			      PCI_BDF_FMT " is a VF of " PCI_BDF_FMT, PCI_BDF_ARG(bdf),
+			      PCI_BDF_ARG(pci_physfn(vf)->bdf));
+	else
+		ferry_err_set(err, ENODEV, "E-FUNCTION-UNKNOWN", "ferry ls",
+			      "no function " PCI_BDF_FMT " on host %s", PCI_BDF_ARG(bdf), h->name);
+	vfio_host_unlock(&h->vfio);
 	return NULL;
+}
+
+/* The one that has @fn, or whose VF it is. */
+static struct host_fn *owner_of(struct host *h, const struct pci_function *fn)
+{
+	const struct pci_function *pf = pci_physfn(fn) ? pci_physfn(fn) : fn;
+	struct host_fn *hf;
+
+	list_for_each(hf, &h->functions, link)
+		if (hf->fn == pf)
+			return hf;
+	return NULL;
+}
+
+struct pci_function *host_pci_find(struct host *h, const char *address, struct ferry_err *err)
+{
+	struct pci_function *fn;
+	struct host_fn *hf;
+	struct pci_bdf bdf;
+
+	if (pci_bdf_parse(address, &bdf) < 0) {
+		ferry_err_set(err, EINVAL, "E-PARAM-VALUE", "write it as 0000:01:00.0",
+			      "%s is no PCI address", address);
+		return NULL;
+	}
+	fn = pci_find(&h->vfio.bus, bdf);
+	hf = fn ? owner_of(h, fn) : NULL;
+	if (hf && !hf->changing)
+		return fn;
+	if (hf)
+		ferry_err_set(err, EBUSY, "E-FUNCTION-BUSY", NULL,
+			      "function " PCI_BDF_FMT " is just being taken apart",
+			      PCI_BDF_ARG(hf->fn->bdf));
+	else
+		ferry_err_set(err, ENODEV, "E-FUNCTION-UNKNOWN", "ferry ls",
+			      "no function " PCI_BDF_FMT " on host %s", PCI_BDF_ARG(bdf), h->name);
+	return NULL;
+}
+
+static int strand_ready(struct pci_function *fn, uint64_t ns, struct ferry_err *err)
+{
+	if (env_strand_lock_for(&fn->strand, ns) < 0)
+		return ferry_err_set(err, EBUSY, "E-FUNCTION-BUSY", "end the program that uses it",
+				     "function " PCI_BDF_FMT " is held up by its client",
+				     PCI_BDF_ARG(fn->bdf));
+	env_strand_unlock(&fn->strand);
+	return 0;
 }
 
 int host_fn_ready(struct host_fn *hf, uint64_t ns, struct ferry_err *err)
 {
-	if (env_strand_lock_for(&hf->fn->strand, ns) < 0)
-		return ferry_err_set(err, EBUSY, "E-FUNCTION-BUSY", "end the program that uses it",
-				     "function " PCI_BDF_FMT " is held up by its client",
-				     PCI_BDF_ARG(hf->fn->bdf));
-	env_strand_unlock(&hf->fn->strand);
-	return 0;
+	return strand_ready(hf->fn, ns, err);
 }
 
-bool host_fn_open(struct host_fn *hf)
+int host_pci_ready(struct pci_function *fn, struct ferry_err *err)
 {
-	struct vfio_device *d = vfio_device_of(hf->fn);
+	return strand_ready(fn, READY_NS, err);
+}
+
+bool host_pci_open(struct pci_function *fn)
+{
+	struct vfio_device *d = vfio_device_of(fn);
 	struct vfio_device_info_ext info = { 0 };
+	struct pci_function *vf;
+	unsigned int i;
 
 	if (d)
 		vfio_device_describe(d, &info);
+	for (i = 0; i < pci_sriov_numvfs(fn) && !info.open; i++) {
+		vf = pci_vf(fn, i);
+		info.open = vf && host_pci_open(vf);
+	}
 	return info.open;
 }
 
@@ -82,6 +145,12 @@ static void fill_config(json_object *p, struct pci_bdf bdf, struct nvme_subsys_c
 		.no_sgl = rpc_bool(p, "no_sgl", false),
 		.doorbells = strcmp(rpc_str(p, "doorbells", "trapped"), "mapped")
 			? NVME_DOORBELLS_TRAPPED : NVME_DOORBELLS_MAPPED,
+		.migrates = rpc_uint(p, "vfs_max", 0) > 0,
+		.vfs_max = (uint16_t)rpc_uint(p, "vfs_max", 0),
+		.vq_flexible = (uint32_t)rpc_uint(p, "vq_flexible", 0),
+		.vi_flexible = (uint32_t)rpc_uint(p, "vi_flexible", 0),
+		.vq_per_vf = (uint16_t)rpc_uint(p, "vq_per_vf", 0),
+		.vi_per_vf = (uint16_t)rpc_uint(p, "vi_per_vf", 0),
 	};
 }
 
@@ -159,6 +228,7 @@ static json_object *remember(json_object *params, struct pci_bdf bdf,
 		return NULL;
 	json_object_object_del(o, "ns");
 	json_object_object_del(o, "driver");
+	json_object_object_del(o, "vfs");
 	snprintf(address, sizeof(address), PCI_BDF_FMT, PCI_BDF_ARG(bdf));
 	set_param(o, "address", address);
 	set_param(o, "serial", sc->serial);
@@ -170,15 +240,23 @@ static json_object *remember(json_object *params, struct pci_bdf bdf,
 static int make(struct host *h, struct host_fn *hf, json_object *params, struct ferry_err *err)
 {
 	const char *driver = rpc_str(params, "driver", NULL);
+	const struct pci_driver *drv = driver ? pci_driver_find(&h->vfio.bus, driver) : NULL;
+	unsigned int vfs = (unsigned int)rpc_uint(params, "vfs", 0);
 	struct nvme_subsys_config sc;
 	struct nvme_ctrl_config cc;
 	json_object *ns = NULL;
 	struct pci_bdf bdf = { 0 };
 	int ret;
 
-	if (driver && !pci_driver_find(&h->vfio.bus, driver))
+	if (driver && !drv)
 		return ferry_err_set(err, ENOENT, "E-DRIVER-UNKNOWN", "ferry driver list",
 				     "no driver %s", driver);
+	if (vfs && (!drv || !drv->sriov))
+		return ferry_err_set(err, ENOENT, "E-SRIOV-DRIVER", "name a driver of PFs",
+				     "vfs: %s manages no VFs", driver ? driver : "no driver");
+	if (vfs > rpc_uint(params, "vfs_max", 0))
+		return ferry_err_set(err, ERANGE, "E-SRIOV-TOTAL", "raise vfs_max",
+				     "vfs: %u are more than there can be", vfs);
 	ret = choose_address(h, params, &bdf, err);
 	if (ret < 0)
 		return ret;
@@ -221,6 +299,12 @@ err_params:
 	return ret;
 }
 
+static void dropped(void *arg, const struct ferry_err *err)
+{
+	if (err)
+		log_msg(LOG_ERROR, "%s", err->msg);
+}
+
 int host_fn_add(struct host *h, json_object *params, struct host_fn **hf, struct ferry_err *err)
 {
 	struct host_fn *new = calloc(1, sizeof(*new));
@@ -236,6 +320,14 @@ int host_fn_add(struct host *h, json_object *params, struct host_fn **hf, struct
 		return ret;
 	}
 	list_add_tail(&h->functions, &new->link);
+	vfio_host_lock(&h->vfio);
+	if (rpc_uint(params, "vfs", 0))
+		ret = pci_sriov_set(new->fn, (unsigned int)rpc_uint(params, "vfs", 0), NULL, err);
+	vfio_host_unlock(&h->vfio);
+	if (ret < 0) {
+		(void)host_fn_take_apart(h, new, dropped, NULL, NULL);
+		return ret;
+	}
 	*hf = new;
 	return 0;
 }
@@ -248,6 +340,7 @@ struct teardown {
 	struct host_task task;
 	struct pci_unbind unbind;
 	struct pci_reset_waiter reset;
+	struct pci_sriov_change vfs;
 	unsigned int tries;
 	void (*done)(void *arg, const struct ferry_err *err);
 	void *arg;
@@ -326,6 +419,35 @@ static void teardown_unbound(struct pci_unbind *u, int err)
 	host_task_queue(t->h, &t->task);
 }
 
+static void teardown_unbind(struct host_task *task)
+{
+	struct teardown *t = container_of(task, struct teardown, task);
+	struct pci_function *fn = t->hf->fn;
+	struct ferry_err err;
+	int ret = 0;
+
+	vfio_host_lock(&t->h->vfio);
+	t->task.fn = teardown_reset;
+	if (!fn->driver)
+		host_task_queue(t->h, &t->task);
+	else
+		ret = pci_unbind(fn, &t->unbind);
+	vfio_host_unlock(&t->h->vfio);
+	if (ret < 0) {
+		ferry_err_set(&err, EBUSY, "E-FUNCTION-BUSY", NULL,
+			      "function " PCI_BDF_FMT " is just being unbound", PCI_BDF_ARG(fn->bdf));
+		teardown_fail(t, &err);
+	}
+}
+
+static void teardown_vfs_gone(struct pci_sriov_change *c, int err)
+{
+	struct teardown *t = container_of(c, struct teardown, vfs);
+
+	t->task.fn = teardown_unbind;
+	host_task_queue(t->h, &t->task);
+}
+
 int host_fn_take_apart(struct host *h, struct host_fn *hf,
 		       void (*done)(void *arg, const struct ferry_err *err), void *arg,
 		       struct ferry_err *err)
@@ -340,10 +462,13 @@ int host_fn_take_apart(struct host *h, struct host_fn *hf,
 	list_init(&t->task.link);
 	list_init(&t->reset.link);
 	vfio_host_lock(&h->vfio);
-	if (host_fn_open(hf))
+	t->vfs.done = teardown_vfs_gone;
+	if (host_pci_open(hf->fn))
 		ret = ferry_err_set(err, EBUSY, "E-FUNCTION-IN-USE", "end the program that uses it",
 				    "a client has function " PCI_BDF_FMT " open",
 				    PCI_BDF_ARG(hf->fn->bdf));
+	else if (pci_sriov_disable(hf->fn, &t->vfs) == -EINPROGRESS)
+		;	/* teardown_vfs_gone() goes on */
 	else if (!hf->fn->driver)
 		host_task_queue(h, &t->task);
 	else if (pci_unbind(hf->fn, &t->unbind) < 0)
@@ -376,6 +501,8 @@ json_object *host_fn_params(struct host *h, struct host_fn *hf)
 	json_object_object_add(o, "ns", list);
 	if (hf->fn->driver)
 		set_param(o, "driver", hf->fn->driver->name);
+	if (pci_sriov_numvfs(hf->fn))
+		json_object_object_add(o, "vfs", json_object_new_int((int)pci_sriov_numvfs(hf->fn)));
 	return o;
 }
 
@@ -395,17 +522,19 @@ static json_object *namespaces_of(struct host *h, const struct host_fn *hf)
 	return list;
 }
 
-static json_object *controller_json(struct host_fn *hf)
+static json_object *controller_json(struct nvme_ctrl *c)
 {
 	struct nvme_ctrl_info i = { 0 };
 	json_object *o = json_object_new_object();
 
-	nvme_ctrl_info(nvme_ctrl_of(hf->fn), &i);
+	nvme_ctrl_info(c, &i);
 	json_object_object_add(o, "enabled", json_object_new_boolean(i.enabled));
 	json_object_object_add(o, "ready", json_object_new_boolean(i.ready));
 	json_object_object_add(o, "fatal", json_object_new_boolean(i.fatal));
 	json_object_object_add(o, "queues", json_object_new_int(i.queues_max));
 	json_object_object_add(o, "vectors", json_object_new_int(i.vectors));
+	json_object_object_add(o, "queue_resources", json_object_new_int(i.vq));
+	json_object_object_add(o, "interrupt_resources", json_object_new_int(i.vi));
 	json_object_object_add(o, "io_sqs", json_object_new_int(i.io_sqs));
 	json_object_object_add(o, "io_cqs", json_object_new_int(i.io_cqs));
 	json_object_object_add(o, "shadow_doorbells", json_object_new_boolean(i.dbbuf));
@@ -419,27 +548,45 @@ static json_object *controller_json(struct host_fn *hf)
 	return o;
 }
 
-/* @all: with what the running device says of itself; NULL there when it is held up. */
-json_object *host_fn_json(struct host *h, struct host_fn *hf, bool all)
+/* Which it is: "pf", or "vf1" and up, and how it belongs to others. */
+static void put_role(json_object *o, const struct host_fn *hf, struct pci_function *fn)
 {
-	struct pci_function *fn = hf->fn;
-	bool ready = all && !host_fn_ready(hf, UINT64_C(200000000), NULL);
+	const struct pci_function *pf = pci_physfn(fn);
+	uint16_t cntlid = hf->cntlid;
+	char text[32] = "pf";
+
+	if (pf) {
+		snprintf(text, sizeof(text), "vf%u", pci_vf_index(fn) + 1);
+		cntlid = (uint16_t)(cntlid + 1 + pci_vf_index(fn));
+	}
+	set_param(o, "role", text);
+	if (pf) {
+		snprintf(text, sizeof(text), PCI_BDF_FMT, PCI_BDF_ARG(pf->bdf));
+		set_param(o, "pf", text);
+	}
+	snprintf(text, sizeof(text), "0x%04x", cntlid);
+	set_param(o, "cntlid", text);
+	if (!pci_sriov_total(fn))
+		return;
+	json_object_object_add(o, "vfs_max", json_object_new_int((int)pci_sriov_total(fn)));
+	json_object_object_add(o, "vfs", json_object_new_int((int)pci_sriov_numvfs(fn)));
+}
+
+json_object *host_pci_json(struct host *h, struct pci_function *fn, bool all, bool ready)
+{
+	struct host_fn *hf = owner_of(h, fn);
 	json_object *o = json_object_new_object();
 	struct vfio_device_info_ext info = { 0 };
+	struct nvme_ctrl *c = nvme_ctrl_of(fn);
 	struct vfio_device *d;
 	char text[32];
 
-	vfio_host_lock(&h->vfio);
-	if (ready)
-		host_ns_refresh(h);
 	snprintf(text, sizeof(text), PCI_BDF_FMT, PCI_BDF_ARG(fn->bdf));
 	set_param(o, "address", text);
 	set_param(o, "type", "nvme");
-	set_param(o, "role", "pf");
-	snprintf(text, sizeof(text), "0x%04x", hf->cntlid);
-	set_param(o, "cntlid", text);
+	put_role(o, hf, fn);
 	set_param(o, "serial", rpc_str(hf->params, "serial", ""));
-	set_param(o, "state", "active");
+	set_param(o, "state", nvme_ctrl_online(c) ? "active" : "inactive");
 	set_param(o, "opstate", fn->driver ? "attached" : "detached");
 	json_object_object_add(o, "driver", fn->driver ? json_object_new_string(fn->driver->name) : NULL);
 	json_object_object_add(o, "iommu_group", json_object_new_uint64(fn->iommu_group));
@@ -450,11 +597,26 @@ json_object *host_fn_json(struct host *h, struct host_fn *hf, bool all)
 	}
 	json_object_object_add(o, "vfio_device", d ? json_object_new_string(text) : NULL);
 	json_object_object_add(o, "in_use", json_object_new_boolean(info.open));
-	json_object_object_add(o, "namespaces", namespaces_of(h, hf));
-	if (all) {
+	if (!pci_physfn(fn))
+		json_object_object_add(o, "namespaces", namespaces_of(h, hf));
+	if (!all)
+		return o;
+	if (!pci_physfn(fn))
 		json_object_object_add(o, "config", json_object_get(hf->params));
-		json_object_object_add(o, "controller", ready ? controller_json(hf) : NULL);
-	}
+	json_object_object_add(o, "controller", ready ? controller_json(c) : NULL);
+	return o;
+}
+
+/* @all: with what the running device says of itself; NULL there when it is held up. */
+json_object *host_fn_json(struct host *h, struct host_fn *hf, bool all)
+{
+	bool ready = all && !host_fn_ready(hf, READY_NS, NULL);
+	json_object *o;
+
+	vfio_host_lock(&h->vfio);
+	if (ready)
+		host_ns_refresh(h);
+	o = host_pci_json(h, hf->fn, all, ready);
 	vfio_host_unlock(&h->vfio);
 	return o;
 }

@@ -15,6 +15,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "host/ownership.h"
+#include <ferry/nvme_driver.h>
+
 #include "host/paths.h"
 #include "host/rpc.h"
 
@@ -289,6 +292,11 @@ int host_create(const char *name, int kind, struct host **out, struct ferry_err 
 	if (ret < 0)
 		goto err_dir;
 	vfio_host_init(&h->vfio, h->env);
+	ret = host_ownership_init(h, err);
+	if (ret < 0)
+		goto err_vfio;
+	(void)pci_driver_register(&h->vfio.bus, &nvme_driver);
+	(void)pci_driver_register(&h->vfio.bus, &nvme_vfio_pci_driver);
 	(void)pci_driver_register(&h->vfio.bus, &vfio_pci_driver);
 	ret = host_sysfs_init(h, err);
 	if (ret < 0)
@@ -305,6 +313,7 @@ err_loop:
 	loop_release(h);
 	host_sysfs_release(h);
 err_vfio:
+	host_ownership_release(h);
 	vfio_host_release(&h->vfio);
 	env_stop(h->env);
 	env_destroy(h->env);
@@ -371,6 +380,7 @@ void host_destroy(struct host *h)
 		host_ns_free(ns);
 	list_for_each_safe(d, next, &h->dynids, link)
 		free(d);
+	host_ownership_release(h);
 	loop_release(h);
 	host_sysfs_release(h);
 	vfio_host_release(&h->vfio);

@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 
 #include <ferry/nvme.h>
+#include <ferry/sriov.h>
 #include <ferry/vfio.h>
 #include <frontends/uapi/uapi.h>
 
@@ -42,11 +43,15 @@ struct host_ns {
 	unsigned int lba_shift;
 	uint8_t uuid[16];
 	bool read_only;
+	struct host_shared *shared;	/* other hosts can reach it: ownership.h; else NULL */
+	char owner_file[320];		/* as given, or empty */
 	struct host_fn *fn;		/* attached to this function's subsystem as @nsid, or NULL */
 	uint32_t nsid;
 };
 
 struct host_session;
+struct host_ownership;
+struct host_shared;
 
 /* An id that new_id gave to a driver. Host lock. */
 struct host_dynid {
@@ -66,6 +71,7 @@ struct host {
 	struct vfio_host vfio;
 	struct uapi_host uapi;
 
+	struct host_ownership *own;
 	struct list namespaces;		/* struct host_ns, by name */
 	struct list functions;		/* struct host_fn */
 	struct list sessions;		/* struct host_session */
@@ -120,12 +126,16 @@ int host_ns_create(struct host *h, json_object *params, struct ferry_err *err);
 struct host_ns *host_ns_find(struct host *h, const char *name, struct ferry_err *err);
 /** host_ns_attach() - host lock held, @hf's strand not parked. @nsid 0: the lowest free. */
 int host_ns_attach(struct host_ns *ns, struct host_fn *hf, uint32_t nsid, struct ferry_err *err);
+/** host_ns_add() - likewise, but attached to no controller: @hf's subsystem has it. */
+int host_ns_add(struct host_ns *ns, struct host_fn *hf, uint32_t nsid, struct ferry_err *err);
 int host_ns_detach(struct host_ns *ns, struct ferry_err *err);
 /** host_ns_forget() - @hf's subsystem is gone: nothing is attached to it any more. */
 void host_ns_forget(struct host *h, const struct host_fn *hf);
 /** host_ns_refresh() - a guest may have detached or deleted what the host attached. Host lock. */
 void host_ns_refresh(struct host *h);
 void host_ns_free(struct host_ns *ns);
+/** host_ns_claim() - become owner of a shared namespace; @epoch not NULL: by force. May block. */
+int host_ns_claim(struct host_ns *ns, const uint64_t *epoch, struct ferry_err *err);
 json_object *host_ns_json(const struct host_ns *ns);
 /** host_ns_params() - what namespace_create would take to make @ns. */
 json_object *host_ns_params(const struct host_ns *ns);
@@ -134,11 +144,18 @@ json_object *host_ns_params(const struct host_ns *ns);
 
 /** host_fn_add() - make what @params (checked) describe; all of it or nothing. */
 int host_fn_add(struct host *h, json_object *params, struct host_fn **hf, struct ferry_err *err);
+/** host_fn_find() - of a VF: -its PF has it- an error. */
 struct host_fn *host_fn_find(struct host *h, const char *address, struct ferry_err *err);
+/** host_pci_find() - a function or a VF of one, valid while the host lock is held. Host lock. */
+struct pci_function *host_pci_find(struct host *h, const char *address, struct ferry_err *err);
 /** host_fn_ready() - 0 when the strand can be had within @ns, else E-FUNCTION-BUSY. No lock held. */
 int host_fn_ready(struct host_fn *hf, uint64_t ns, struct ferry_err *err);
-bool host_fn_open(struct host_fn *hf);	/* a client has it; host lock */
+bool host_pci_open(struct pci_function *fn);	/* a client has it, or one of its VFs; host lock */
 json_object *host_fn_json(struct host *h, struct host_fn *hf, bool all);
+/** host_pci_json() - of a function or a VF. Host lock; @ready: its strand can be had: all about it. */
+json_object *host_pci_json(struct host *h, struct pci_function *fn, bool all, bool ready);
+/** host_pci_ready() - as host_fn_ready(), for a moment only. Host lock. */
+int host_pci_ready(struct pci_function *fn, struct ferry_err *err);
 /** host_fn_params() - what function_add would take to make @hf. */
 json_object *host_fn_params(struct host *h, struct host_fn *hf);
 

@@ -4,11 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/lm_rpc.h"
 #include "host/rpc.h"
+#include "host/vf.h"
 
 #ifndef FERRY_VERSION
 #define FERRY_VERSION "0"
 #endif
+
+#define RESET_NS UINT64_C(200000000)	/* with the host lock held; before, it was free */
 
 static json_object *schema(const char *name)
 {
@@ -45,6 +49,29 @@ static struct host_fn *wanted_ready(struct rpc_call *c)
 
 	if (!hf || !host_fn_ready(hf, HOST_BUSY_NS, &err))
 		return hf;
+	rpc_fail(c, &err);
+	return NULL;
+}
+
+/*
+ * The function or VF that "address" names, with the host lock held: a VF can
+ * go at any time otherwise. NULL: the call is answered and the lock is not held.
+ */
+static struct pci_function *wanted_locked(struct rpc_call *c, bool ready)
+{
+	struct host_fn *hf = host_fn_find(c->h, rpc_str(c->params, "address", ""), NULL);
+	struct ferry_err err = { 0 };
+	struct pci_function *fn;
+
+	if (hf && ready && host_fn_ready(hf, HOST_BUSY_NS, &err) < 0) {
+		rpc_fail(c, &err);
+		return NULL;
+	}
+	vfio_host_lock(&c->h->vfio);
+	fn = host_pci_find(c->h, rpc_str(c->params, "address", ""), &err);
+	if (fn && (!ready || hf || !host_pci_ready(fn, &err)))
+		return fn;
+	vfio_host_unlock(&c->h->vfio);
 	rpc_fail(c, &err);
 	return NULL;
 }
@@ -107,26 +134,36 @@ static void function_add(struct rpc_call *c)
 static void function_list(struct rpc_call *c)
 {
 	json_object *o = schema("ferry.functions.v1"), *list = json_object_new_array();
+	bool some = json_object_object_get_ex(c->params, "controlled_by", NULL);
+	struct pci_bdf pf = { 0 };
 	struct pci_function *fn;
-	struct host_fn *hf;
 
+	(void)pci_bdf_parse(rpc_str(c->params, "controlled_by", ""), &pf);
 	/* In the order of the bus. */
+	vfio_host_lock(&c->h->vfio);
 	list_for_each(fn, &c->h->vfio.bus.functions, bus_link)
-		list_for_each(hf, &c->h->functions, link)
-			if (hf->fn == fn)
-				json_object_array_add(list, host_fn_json(c->h, hf, false));
+		if (!some || (pci_physfn(fn) && pci_bdf_key(pci_physfn(fn)->bdf) == pci_bdf_key(pf)))
+			json_object_array_add(list, host_pci_json(c->h, fn, false, false));
+	vfio_host_unlock(&c->h->vfio);
 	json_object_object_add(o, "functions", list);
 	rpc_reply(c, o);
 }
 
 static void function_show(struct rpc_call *c)
 {
-	struct host_fn *hf = wanted(c);
+	struct host_fn *hf = host_fn_find(c->h, rpc_str(c->params, "address", ""), NULL);
+	struct pci_function *vf;
 	json_object *o;
 
-	if (!hf)
-		return;
-	o = host_fn_json(c->h, hf, true);
+	if (hf) {
+		o = host_fn_json(c->h, hf, true);
+	} else {
+		vf = wanted_locked(c, false);
+		if (!vf)
+			return;
+		o = host_pci_json(c->h, vf, true, !host_pci_ready(vf, NULL));
+		vfio_host_unlock(&c->h->vfio);
+	}
 	json_object_object_add(o, "schema", json_object_new_string("ferry.function.v1"));
 	rpc_reply(c, o);
 }
@@ -176,11 +213,43 @@ out:
 	json_object_put(before);
 }
 
+static void vfs_set(struct pci_sriov_change *change, int ret)
+{
+	rpc_reply(container_of(change, struct rpc_call, vfs), NULL);
+}
+
+/* What writing to sriov_numvfs does; an answer when it is so. */
+static void set_vfs(struct rpc_call *c, struct host_fn *hf)
+{
+	struct ferry_err err = { 0 };
+	int ret;
+
+	if (json_object_object_length(c->params) > 2) {
+		ferry_err_set(&err, EINVAL, "E-PARAM-VALUE", "set vfs by itself",
+			      "vfs: what else is set makes the function anew");
+		rpc_fail(c, &err);
+		return;
+	}
+	c->vfs.done = vfs_set;
+	vfio_host_lock(&c->h->vfio);
+	ret = pci_sriov_set(hf->fn, (unsigned int)rpc_uint(c->params, "vfs", 0), &c->vfs, &err);
+	vfio_host_unlock(&c->h->vfio);
+	if (ret != -EINPROGRESS)
+		finish(c, ret, &err);
+}
+
 static void function_set(struct rpc_call *c)
 {
-	struct host_fn *hf = wanted_ready(c);
 	struct ferry_err err = { 0 };
+	struct host_fn *hf;
 
+	if (vf_is(c)) {
+		vf_set(c);
+		return;
+	}
+	if (vf_only(c))
+		return;
+	hf = wanted_ready(c);
 	if (!hf)
 		return;
 	if (json_object_object_length(c->params) < 2) {
@@ -188,7 +257,13 @@ static void function_set(struct rpc_call *c)
 		rpc_fail(c, &err);
 		return;
 	}
+	if (json_object_object_get_ex(c->params, "vfs", NULL)) {
+		set_vfs(c, hf);
+		return;
+	}
+	vfio_host_lock(&c->h->vfio);
 	c->priv = host_fn_params(c->h, hf);
+	vfio_host_unlock(&c->h->vfio);
 	if (host_fn_take_apart(c->h, hf, set_make, c, &err) < 0) {
 		json_object_put(c->priv);
 		rpc_fail(c, &err);
@@ -204,35 +279,35 @@ static void reset_over(struct pci_reset_waiter *w)
 
 static void function_reset(struct rpc_call *c)
 {
-	struct host_fn *hf = wanted_ready(c);
+	struct pci_function *fn = wanted_locked(c, true);
 	struct ferry_err err = { 0 };
 	struct host *h = c->h;
-	bool open;
 
-	if (!hf)
+	if (!fn)
 		return;
-	vfio_host_lock(&h->vfio);
-	open = host_fn_open(hf);
-	vfio_host_unlock(&h->vfio);
-	if (open && !rpc_bool(c->params, "force", false)) {
+	if (host_pci_open(fn) && !rpc_bool(c->params, "force", false)) {
 		ferry_err_set(&err, EBUSY, "E-FUNCTION-IN-USE", "use --force",
-			      "a client has function " PCI_BDF_FMT " open",
-			      PCI_BDF_ARG(hf->fn->bdf));
-		rpc_fail(c, &err);
-		return;
+			      "a client has function " PCI_BDF_FMT " open, or a VF of it",
+			      PCI_BDF_ARG(fn->bdf));
+		goto fail;
 	}
-	if (env_strand_lock_for(&hf->fn->strand, HOST_BUSY_NS) < 0) {
-		(void)host_fn_ready(hf, 0, &err);
-		rpc_fail(c, &err);
-		return;
+	if (env_strand_lock_for(&fn->strand, RESET_NS) < 0) {
+		ferry_err_set(&err, EBUSY, "E-FUNCTION-BUSY", "end the program that uses it",
+			      "function " PCI_BDF_FMT " is held up by its client",
+			      PCI_BDF_ARG(fn->bdf));
+		goto fail;
 	}
 	c->reset.done = reset_over;
 	list_init(&c->reset.link);
-	pci_reset(hf->fn, PCI_RESET_FLR, &c->reset);
-	env_strand_unlock(&hf->fn->strand);
-	vfio_host_lock(&h->vfio);
-	host_sysfs_refresh(h, hf->fn);
+	pci_reset(fn, PCI_RESET_FLR, &c->reset);
+	env_strand_unlock(&fn->strand);
+	host_sysfs_refresh(h, fn);
 	vfio_host_unlock(&h->vfio);
+	return;
+
+fail:
+	vfio_host_unlock(&h->vfio);
+	rpc_fail(c, &err);
 }
 
 /* -------------------------------------------------------------- namespace */
@@ -352,18 +427,32 @@ static void namespace_delete(struct rpc_call *c)
 	rpc_reply(c, NULL);
 }
 
+static void namespace_claim(struct rpc_call *c)
+{
+	bool force = json_object_object_get_ex(c->params, "epoch", NULL);
+	uint64_t epoch = rpc_uint(c->params, "epoch", 0);
+	struct host_ns *ns = wanted_ns(c);
+	struct ferry_err err = { 0 };
+
+	if (!ns)
+		return;
+	if (host_ns_claim(ns, force ? &epoch : NULL, &err) < 0)
+		rpc_fail(c, &err);
+	else
+		rpc_reply(c, host_ns_json(ns));
+}
+
 /* ----------------------------------------------------------------- driver */
 
 static void driver_bind(struct rpc_call *c)
 {
-	struct host_fn *hf = wanted_ready(c);
+	struct pci_function *fn = wanted_locked(c, true);
 	struct ferry_err err = { 0 };
 	int ret;
 
-	if (!hf)
+	if (!fn)
 		return;
-	vfio_host_lock(&c->h->vfio);
-	ret = host_drv_bind(c->h, hf->fn, rpc_str(c->params, "driver", ""), &err);
+	ret = host_drv_bind(c->h, fn, rpc_str(c->params, "driver", ""), &err);
 	vfio_host_unlock(&c->h->vfio);
 	finish(c, ret, &err);
 }
@@ -380,23 +469,22 @@ static void unbound(struct pci_unbind *u, int err)
 
 static void driver_unbind(struct rpc_call *c)
 {
-	struct host_fn *hf = wanted(c);
+	struct pci_function *fn = wanted_locked(c, false);
 	struct ferry_err err = { 0 };
 	int ret;
 
-	if (!hf)
+	if (!fn)
 		return;
 	c->unbind.done = unbound;
-	vfio_host_lock(&c->h->vfio);
-	ret = pci_unbind(hf->fn, &c->unbind);
-	vfio_host_unlock(&c->h->vfio);
+	ret = pci_unbind(fn, &c->unbind);
 	if (ret == -ENODEV)
 		ferry_err_set(&err, ENODEV, "E-DRIVER-UNBOUND", NULL,
-			      "function " PCI_BDF_FMT " has no driver", PCI_BDF_ARG(hf->fn->bdf));
+			      "function " PCI_BDF_FMT " has no driver", PCI_BDF_ARG(fn->bdf));
 	else if (ret < 0)
 		ferry_err_set(&err, EBUSY, "E-FUNCTION-BUSY", "end the program that uses it",
 			      "function " PCI_BDF_FMT " is just being unbound",
-			      PCI_BDF_ARG(hf->fn->bdf));
+			      PCI_BDF_ARG(fn->bdf));
+	vfio_host_unlock(&c->h->vfio);
 	if (ret < 0)
 		rpc_fail(c, &err);
 }
@@ -478,7 +566,17 @@ static const char *const doorbells[] = { "trapped", "mapped", NULL };
 	{ "doorbells", RPC_ENUM, .words = doorbells, .help = "how a client reaches them" },         \
 	{ "no_dbbuf", RPC_BOOL, .help = "offer no shadow doorbells" },                              \
 	{ "no_sgl", RPC_BOOL, .help = "offer no SGLs" },                                            \
-	{ "capacity", RPC_SIZE, .help = "bytes for namespaces that a guest makes, in memory" }
+	{ "capacity", RPC_SIZE, .help = "bytes for namespaces that a guest makes, in memory" },     \
+	{ "vfs_max", RPC_UINT, .min = 1, .max = SRIOV_VFS_MAX, .help = "VFs that there can be" },   \
+	{ "vq_flexible", RPC_UINT, .min = 2, .max = SRIOV_VFS_MAX * (NVME_QUEUES_MAX + 1),          \
+	  .help = "queue resources for VFs; by default as many for each as the function has" },     \
+	{ "vi_flexible", RPC_UINT, .min = 1, .max = SRIOV_VFS_MAX * (NVME_QUEUES_MAX + 1),          \
+	  .help = "interrupt resources for VFs; by default likewise" },                             \
+	{ "vq_per_vf", RPC_UINT, .min = 2, .max = NVME_QUEUES_MAX + 1,                              \
+	  .help = "queue resources that one VF can have" },                                         \
+	{ "vi_per_vf", RPC_UINT, .min = 1, .max = NVME_QUEUES_MAX + 1,                              \
+	  .help = "interrupt resources that one VF can have" },                                     \
+	{ "vfs", RPC_UINT, .max = SRIOV_VFS_MAX, .help = "VFs that there are; needs a driver of PFs" }
 
 #define ADDRESS { "address", RPC_ADDRESS, .required = true, .help = "PCI address" }
 #define NAME { "name", RPC_NAME, .required = true, .help = "namespace" }
@@ -488,7 +586,10 @@ static const struct rpc_param add_params[] = {
 	{ "address", RPC_ADDRESS, .help = "PCI address; the lowest free one" },
 	FUNCTION_PARAMS, { NULL },
 };
-static const struct rpc_param set_params[] = { ADDRESS, FUNCTION_PARAMS, { NULL } };
+static const struct rpc_param set_params[] = { ADDRESS, FUNCTION_PARAMS, VF_PARAMS, { NULL } };
+static const struct rpc_param list_params[] = {
+	{ "controlled_by", RPC_ADDRESS, .help = "only the VFs of this PF" }, { NULL },
+};
 static const struct rpc_param address_params[] = { ADDRESS, { NULL } };
 static const struct rpc_param reset_params[] = {
 	ADDRESS, { "force", RPC_BOOL, .help = "also while a client has it" }, { NULL },
@@ -501,6 +602,12 @@ static const struct rpc_param create_params[] = {
 	{ "lba", RPC_UINT, .min = 512, .max = 4096, .help = "logical block, 512 or 4096 bytes" },
 	{ "uuid", RPC_UUID, .help = "UUID; random" },
 	{ "read_only", RPC_BOOL, .help = "open the store for reading only" },
+	{ "shared", RPC_BOOL, .help = "other hosts have it too; one of them owns it" },
+	{ "owner_file", RPC_STRING, .min = 1, .max = 319, .help = "its owner record; PATH" ".ferry-owner" },
+	{ NULL },
+};
+static const struct rpc_param claim_params[] = {
+	NAME, { "epoch", RPC_UINT, .max = INT64_MAX, .help = "by force: the epoch that the record has" },
 	{ NULL },
 };
 static const struct rpc_param name_params[] = { NAME, { NULL } };
@@ -527,9 +634,9 @@ const struct rpc_method rpc_methods[] = {
 	{ "host_show", "describe the host", NULL, 0, host_show },
 	{ "host_stop", "end the daemon", NULL, 0, host_stop },
 	{ "function_add", "make a function", add_params, 0, function_add },
-	{ "function_list", "all functions", NULL, 0, function_list },
+	{ "function_list", "all functions", list_params, 0, function_list },
 	{ "function_show", "one function", address_params, 0, function_show },
-	{ "function_set", "change a function that no client has: it is made anew", set_params, 0,
+	{ "function_set", "change a function that no client has: it is made anew, but for vfs", set_params, 0,
 	  function_set },
 	{ "function_delete", "remove a function that no client has", address_params, 0,
 	  function_delete },
@@ -541,7 +648,15 @@ const struct rpc_method rpc_methods[] = {
 	{ "namespace_resize", "change the size of its store", resize_params, 0, namespace_resize },
 	{ "namespace_delete", "close the store and forget the name", name_params, 0,
 	  namespace_delete },
+	{ "namespace_claim", "become owner of a shared namespace", claim_params, 0, namespace_claim },
+	{ "lm_describe", "identity, storage and shape of a function, and why it can't migrate",
+	  address_params, 0, lm_describe },
+	{ "state_save", "the state of a function that no client has, into the file that comes along",
+	  lm_save_params, 1, lm_state_save },
+	{ "state_load", "a state from the file that comes along", address_params, 1, lm_state_load },
 	{ "driver_list", "drivers and what they are bound to", NULL, 0, driver_list },
+	{ "driver_explain", "which drivers fit a function, and which of them is chosen",
+	  address_params, 0, vf_driver_explain },
 	{ "driver_bind", "set driver_override and bind", bind_params, 0, driver_bind },
 	{ "driver_unbind", "unbind, when the client has let go, and clear driver_override",
 	  address_params, 0, driver_unbind },

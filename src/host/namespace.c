@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/ownership.h"
+#include <ferry/sriov.h>
+
 #include "host/rpc.h"
 #include "host/text.h"
 
@@ -21,6 +24,7 @@ struct host_ns *host_ns_find(struct host *h, const char *name, struct ferry_err 
 
 void host_ns_free(struct host_ns *ns)
 {
+	host_shared_close(ns->shared);
 	if (ns->dev)
 		block_put(ns->dev);
 	list_del(&ns->link);
@@ -54,7 +58,8 @@ static int open_store(struct host_ns *ns, json_object *params, struct ferry_err 
 	const char *path = strncmp(backing, "file:", 5) ? NULL : backing + 5;
 	uint64_t size = rpc_uint(params, "size", 0);
 	bool existed = path && !access(path, F_OK);
-	unsigned int flags = 0;
+	bool theirs = ns->shared && !host_shared_owned(ns->shared);
+	unsigned int flags = ns->shared ? BLOCK_OPEN_SHARED : 0;
 	int ret;
 
 	if (!size && (!strcmp(backing, "null") || !strcmp(backing, "memory")))
@@ -66,8 +71,11 @@ static int open_store(struct host_ns *ns, json_object *params, struct ferry_err 
 				     size, 1u << ns->lba_shift);
 	if (ns->read_only)
 		flags |= BLOCK_OPEN_RDONLY;
-	else if (size)
+	else if (size && !theirs)
 		flags |= BLOCK_OPEN_CREATE;
+	/* What another host writes is taken as it is. */
+	if (theirs && path)
+		size = 0;
 	ret = block_open(backing, size, flags, &ns->dev, err);
 	if (ret < 0)
 		return ret;
@@ -75,6 +83,36 @@ static int open_store(struct host_ns *ns, json_object *params, struct ferry_err 
 	if (ret < 0 && path && !existed)
 		unlink(path);
 	return ret;
+}
+
+/* The record lies beside a file; for a block device somebody has to say where. */
+static int open_record(struct host *h, struct host_ns *ns, json_object *params, struct ferry_err *err)
+{
+	const char *backing = rpc_str(params, "backing", ""), *file = rpc_str(params, "owner_file", NULL);
+	char path[sizeof(ns->owner_file) + sizeof(OWNER_SUFFIX)];
+
+	if (!rpc_bool(params, "shared", false)) {
+		if (file)
+			return ferry_err_set(err, EINVAL, "E-NS-SHARED", "use --shared",
+					     "owner_file: the namespace is not shared");
+		return 0;
+	}
+	if (ns->read_only)
+		return ferry_err_set(err, EINVAL, "E-NS-SHARED", "leave --shared out",
+				     "a read-only namespace has no owner");
+	if (strncmp(backing, "file:", 5) && strncmp(backing, "block:", 6))
+		return ferry_err_set(err, EINVAL, "E-NS-SHARED", "use file:PATH",
+				     "no other host can reach %s", backing);
+	if (!file && backing[0] == 'b')
+		return ferry_err_set(err, EINVAL, "E-NS-OWNER-FILE",
+				     "--owner-file PATH, on storage that all hosts reach",
+				     "a shared block device needs a file for its owner record");
+	if (file)
+		snprintf(path, sizeof(path), "%s", file);
+	else
+		snprintf(path, sizeof(path), "%s" OWNER_SUFFIX, backing + 5);
+	snprintf(ns->owner_file, sizeof(ns->owner_file), "%s", file ? file : "");
+	return host_shared_open(h, path, ns->uuid, &ns->shared, err);
 }
 
 static void insert_by_name(struct host *h, struct host_ns *ns)
@@ -109,18 +147,22 @@ int host_ns_create(struct host *h, json_object *params, struct ferry_err *err)
 	ns->read_only = rpc_bool(params, "read_only", false);
 	if (uuid)
 		text_uuid_parse(uuid, ns->uuid);
-	else
+	ret = open_record(h, ns, params, err);
+	if (!ret && !uuid && !ns->shared)
 		text_uuid_random(ns->uuid);
-	ret = open_store(ns, params, err);
+	if (!ret)
+		ret = open_store(ns, params, err);
 	if (ret < 0) {
 		host_ns_free(ns);
 		return ret;
 	}
+	if (ns->shared)
+		host_shared_ready(ns->shared, ns->dev);
 	insert_by_name(h, ns);
 	return 0;
 }
 
-int host_ns_attach(struct host_ns *ns, struct host_fn *hf, uint32_t nsid, struct ferry_err *err)
+int host_ns_add(struct host_ns *ns, struct host_fn *hf, uint32_t nsid, struct ferry_err *err)
 {
 	struct nvme_ns_config cfg = { .nsid = nsid, .lba_shift = ns->lba_shift, .name = ns->name };
 	int ret;
@@ -129,34 +171,60 @@ int host_ns_attach(struct host_ns *ns, struct host_fn *hf, uint32_t nsid, struct
 		return ferry_err_set(err, EBUSY, "E-NS-ATTACHED", "detach it first",
 				     "namespace %s is attached to " PCI_BDF_FMT, ns->name,
 				     PCI_BDF_ARG(ns->fn->fn->bdf));
+	cfg.not_owned = ns->shared && !host_shared_owned(ns->shared);
 	memcpy(cfg.uuid, ns->uuid, sizeof(cfg.uuid));
 	ret = nvme_ns_add(hf->ss, ns->dev, &cfg, &nsid, err);
 	if (ret < 0)
 		return ret;
-	ret = nvme_ns_attach(hf->ss, nsid, hf->cntlid, err);
-	if (ret < 0) {
-		(void)nvme_ns_remove(hf->ss, nsid, NULL);
-		return ret;
-	}
 	ns->fn = hf;
 	ns->nsid = nsid;
 	return 0;
 }
 
+int host_ns_attach(struct host_ns *ns, struct host_fn *hf, uint32_t nsid, struct ferry_err *err)
+{
+	int ret = host_ns_add(ns, hf, nsid, err);
+
+	if (ret < 0)
+		return ret;
+	ret = nvme_ns_attach(hf->ss, ns->nsid, hf->cntlid, err);
+	if (ret < 0) {
+		(void)nvme_ns_remove(hf->ss, ns->nsid, NULL);
+		ns->fn = NULL;
+		ns->nsid = 0;
+	}
+	return ret;
+}
+
+/* From the function and its VFs, whose controller ids follow. Which it was attached to, as bits. */
+static uint64_t detach_all(struct host_ns *ns, struct ferry_err *err)
+{
+	unsigned int i, vfs = pci_sriov_total(ns->fn->fn);
+	uint64_t was = 0;
+
+	for (i = 0; i <= vfs && i < 64; i++)
+		if (!nvme_ns_detach(ns->fn->ss, ns->nsid, (uint16_t)(ns->fn->cntlid + i), err))
+			was |= UINT64_C(1) << i;
+	return was;
+}
+
 int host_ns_detach(struct host_ns *ns, struct ferry_err *err)
 {
+	unsigned int i;
+	uint64_t was;
 	int ret;
 
 	if (!ns->fn)
 		return ferry_err_set(err, EINVAL, "E-NS-DETACHED", NULL,
 				     "namespace %s is attached to no function", ns->name);
-	ret = nvme_ns_detach(ns->fn->ss, ns->nsid, ns->fn->cntlid, err);
 	/* A guest may have detached it before us. */
-	if (ret < 0 && ret != -ENOENT && ret != -EINVAL)
-		return ret;
+	was = detach_all(ns, err);
 	ret = nvme_ns_remove(ns->fn->ss, ns->nsid, err);
 	if (ret < 0 && ret != -ENOENT) {
-		(void)nvme_ns_attach(ns->fn->ss, ns->nsid, ns->fn->cntlid, NULL);
+		for (i = 0; i < 64; i++)
+			if (was >> i & 1)
+				(void)nvme_ns_attach(ns->fn->ss, ns->nsid,
+						     (uint16_t)(ns->fn->cntlid + i), NULL);
 		return ret;
 	}
 	ns->fn = NULL;
@@ -200,6 +268,19 @@ void host_ns_refresh(struct host *h)
 		}
 }
 
+int host_ns_claim(struct host_ns *ns, const uint64_t *epoch, struct ferry_err *err)
+{
+	int ret;
+
+	if (!ns->shared)
+		return ferry_err_set(err, EINVAL, "E-NS-SHARED", NULL, "namespace %s is not shared",
+				     ns->name);
+	ret = host_shared_claim(ns->shared, epoch, epoch ? *epoch : 0, err);
+	if (!ret && ns->fn)
+		nvme_ns_own(ns->fn->ss, ns->nsid, true);
+	return ret;
+}
+
 json_object *host_ns_params(const struct host_ns *ns)
 {
 	json_object *o = json_object_new_object();
@@ -212,6 +293,10 @@ json_object *host_ns_params(const struct host_ns *ns)
 	json_object_object_add(o, "uuid", json_object_new_string(text_uuid(ns->uuid, uuid)));
 	if (ns->read_only)
 		json_object_object_add(o, "read_only", json_object_new_boolean(true));
+	if (ns->shared)
+		json_object_object_add(o, "shared", json_object_new_boolean(true));
+	if (ns->owner_file[0])
+		json_object_object_add(o, "owner_file", json_object_new_string(ns->owner_file));
 	return o;
 }
 
@@ -221,6 +306,12 @@ json_object *host_ns_json(const struct host_ns *ns)
 	char address[PCI_BDF_LEN];
 
 	json_object_object_del(o, "read_only");
+	json_object_object_del(o, "owner_file");
+	json_object_object_del(o, "shared");
+	json_object_object_add(o, "shared", json_object_new_boolean(!!ns->shared));
+	json_object_object_add(o, "owned", json_object_new_boolean(!ns->shared ||
+								   host_shared_owned(ns->shared)));
+	json_object_object_add(o, "owner", ns->shared ? host_shared_json(ns->shared) : NULL);
 	json_object_object_add(o, "read_only", json_object_new_boolean(ns->dev->read_only));
 	if (ns->fn) {
 		snprintf(address, sizeof(address), PCI_BDF_FMT, PCI_BDF_ARG(ns->fn->fn->bdf));

@@ -71,6 +71,51 @@ int paths_base(char *buf, size_t len, bool make, struct ferry_err *err)
 	return private_dir(buf, make, err);
 }
 
+/* As mkdir -p below @root, which is there. */
+static int make_below(char *path, size_t root, struct ferry_err *err)
+{
+	char *slash = path + root;
+	int ret = 0;
+
+	do {
+		slash = strchr(slash + 1, '/');
+		if (slash)
+			*slash = '\0';
+		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+			ret = ferry_err_set(err, errno, "E-STATE-DIR", "set XDG_STATE_HOME",
+					    "cannot make %s: %s", path, strerror(errno));
+		if (slash)
+			*slash = '/';
+	} while (slash && !ret);
+	return ret;
+}
+
+int paths_state(const char *name, char *buf, size_t len, bool make, struct ferry_err *err)
+{
+	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *root;
+	const char *below;
+	int n;
+
+	if (xdg && xdg[0] == '/') {
+		root = xdg;
+		below = "ferry";
+	} else if (!geteuid()) {
+		root = "/var/lib";
+		below = "ferry";
+	} else if (home && home[0] == '/') {
+		root = home;
+		below = ".local/state/ferry";
+	} else {
+		return ferry_err_set(err, ENOENT, "E-STATE-DIR", "set XDG_STATE_HOME",
+				     "there is neither HOME nor XDG_STATE_HOME");
+	}
+	n = snprintf(buf, len, "%s/%s/%s", root, below, name);
+	if (n < 0 || (size_t)n >= len)
+		return ferry_err_set(err, ENAMETOOLONG, "E-STATE-DIR", "set XDG_STATE_HOME",
+				     "the path of the state folder is too long");
+	return make ? make_below(buf, strlen(root), err) : 0;
+}
+
 static int remove_at(int dirfd, const char *name, unsigned int depth)
 {
 	struct dirent *e;

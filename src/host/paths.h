@@ -12,6 +12,9 @@
 /** paths_base() - the folder that holds one folder per host; made if @make. */
 int paths_base(char *buf, size_t len, bool make, struct ferry_err *err);
 
+/** paths_state() - the folder for what outlives a daemon: @name's own ("hosts/NAME" and so on); made if @make. */
+int paths_state(const char *name, char *buf, size_t len, bool make, struct ferry_err *err);
+
 /** paths_name_ok() - may a host or namespace be called this? Letters, digits, and . _ - inside; at most 63. */
 bool paths_name_ok(const char *name);
 

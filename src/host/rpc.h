@@ -76,6 +76,7 @@ struct rpc_call {
 	void *priv;
 	struct pci_unbind unbind;
 	struct pci_reset_waiter reset;
+	struct pci_sriov_change vfs;
 };
 
 /** rpc_reply() - answer with @result (taken over; NULL: {}). Any thread, any lock; @c is gone then. */

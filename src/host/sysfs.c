@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
+#include <ferry/sriov.h>
+
 #include "host/paths.h"
 #include "host/host.h"
 
@@ -135,6 +137,7 @@ struct attr {
 	bool moves;		/* rewritten by host_sysfs_refresh() */
 	int (*show)(const struct view *v, char *buf, size_t len);
 	const char *text;	/* without show */
+	bool sriov;		/* of PFs only */
 };
 
 static int show_vendor(const struct view *v, char *buf, size_t len)
@@ -181,26 +184,33 @@ static uint64_t resource_flags(const struct pci_bar *bar)
 	return UINT64_C(0x40200) | (bar->is_64 ? 0x100004 : 0) | (bar->prefetch ? 0x2008 : 0);
 }
 
-/* 6 BARs, ROM, 6 VF BARs. The addresses are made up: each function has 256 MiB of its own. */
+#define VF_BARS_AT 7	/* behind the ROM */
+
+/* 6 BARs, ROM, 6 VF BARs, each for all VFs. The addresses are made up: each function has 256 MiB of its own. */
 static int show_resource(const struct view *v, char *buf, size_t len)
 {
 	uint64_t at = UINT64_C(0x380000000000) +
 		      ((uint64_t)(pci_bdf_key(v->fn->bdf) & 0xffff) << 28);
+	unsigned int i, total = pci_sriov_total(v->fn);
 	const struct pci_bar *bar;
-	unsigned int i;
 	size_t n = 0;
 
-	for (i = 0; i < 13 && n < len; i++) {
+	for (i = 0; i < VF_BARS_AT + PCI_BARS && n < len; i++) {
+		uint64_t size;
+
 		bar = i < PCI_BARS ? &v->fn->shape.bar[i] : NULL;
+		if (total && i >= VF_BARS_AT)
+			bar = pci_sriov_vf_bar(v->fn, i - VF_BARS_AT);
 		if (!bar || !bar->size) {
 			n += (size_t)snprintf(buf + n, len - n, "0x%016x 0x%016x 0x%016x\n", 0, 0, 0);
 			continue;
 		}
 		at = ALIGN_UP(at, bar->size);
+		size = i < PCI_BARS ? bar->size : bar->size * total;
 		n += (size_t)snprintf(buf + n, len - n,
 				      "0x%016" PRIx64 " 0x%016" PRIx64 " 0x%016" PRIx64 "\n", at,
-				      at + bar->size - 1, resource_flags(bar));
-		at += bar->size;
+				      at + size - 1, resource_flags(bar));
+		at += size;
 	}
 	return (int)MIN(n, len);
 }
@@ -290,6 +300,41 @@ static int show_max_width(const struct view *v, char *buf, size_t len)
 	return snprintf(buf, len, "%u\n", link_register(v, 0x0c) >> 4 & 0x3f);
 }
 
+static int show_ari(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%d\n", pci_physfn(v->fn) || pci_sriov_total(v->fn));
+}
+
+static int show_sriov_totalvfs(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%u\n", pci_sriov_total(v->fn));
+}
+
+static int show_sriov_numvfs(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%u\n", pci_sriov_numvfs(v->fn));
+}
+
+static int show_sriov_offset(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%u\n", pci_sriov_offset(v->fn));
+}
+
+static int show_sriov_stride(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%u\n", pci_sriov_stride(v->fn));
+}
+
+static int show_sriov_vf_device(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%x\n", pci_sriov_vf_device(v->fn));
+}
+
+static int show_sriov_autoprobe(const struct view *v, char *buf, size_t len)
+{
+	return snprintf(buf, len, "%d\n", pci_sriov_autoprobe(v->fn));
+}
+
 static const struct attr attrs[] = {
 	{ "vendor", 0444, .show = show_vendor },
 	{ "device", 0444, .show = show_device },
@@ -312,13 +357,20 @@ static const struct attr attrs[] = {
 	{ "current_link_width", 0444, .show = show_current_width },
 	{ "max_link_speed", 0444, .show = show_max_speed },
 	{ "max_link_width", 0444, .show = show_max_width },
-	{ "ari_enabled", 0444, .text = "0\n" },
+	{ "ari_enabled", 0444, .show = show_ari },
 	{ "d3cold_allowed", 0644, .text = "1\n" },
 	{ "power_state", 0444, .text = "D0\n" },
 	{ "driver_override", 0644, .moves = true, .show = show_driver_override },
 	{ "reset", 0200, .text = "" },
 	{ "reset_method", 0644, .text = "flr bus\n" },
 	{ "uevent", 0644, .moves = true, .show = show_uevent },
+	{ "sriov_totalvfs", 0444, .sriov = true, .show = show_sriov_totalvfs },
+	{ "sriov_numvfs", 0644, .sriov = true, .moves = true, .show = show_sriov_numvfs },
+	{ "sriov_offset", 0444, .sriov = true, .show = show_sriov_offset },
+	{ "sriov_stride", 0444, .sriov = true, .show = show_sriov_stride },
+	{ "sriov_vf_device", 0444, .sriov = true, .show = show_sriov_vf_device },
+	{ "sriov_drivers_autoprobe", 0644, .sriov = true, .moves = true,
+	  .show = show_sriov_autoprobe },
 };
 
 /* ------------------------------------------------------------------ functions */
@@ -331,10 +383,19 @@ struct names {
 	char group[12];
 };
 
+/* Which bus' folder it is in: VFs lie beside their PF, whatever their own bus is. */
+static unsigned int folder_of(const struct pci_function *fn)
+{
+	const struct pci_function *pf = pci_physfn(fn);
+
+	return pci_bdf_key(pf ? pf->bdf : fn->bdf) >> 8;
+}
+
 static void names_of(const struct pci_function *fn, struct names *n)
 {
 	snprintf(n->bdf, sizeof(n->bdf), PCI_BDF_FMT, PCI_BDF_ARG(fn->bdf));
-	snprintf(n->bridge, sizeof(n->bridge), "pci%04x:%02x", fn->bdf.domain, fn->bdf.bus);
+	snprintf(n->bridge, sizeof(n->bridge), "pci%04x:%02x", folder_of(fn) >> 8,
+		 folder_of(fn) & 0xff);
 	snprintf(n->parent, sizeof(n->parent), DEVICES "/%s", n->bridge);
 	snprintf(n->dir, sizeof(n->dir), DEVICES "/%s/%s", n->bridge, n->bdf);
 	snprintf(n->group, sizeof(n->group), "%u", fn->iommu_group);
@@ -353,7 +414,7 @@ static void write_attrs(struct host *h, struct pci_function *fn, const struct na
 	memcpy(config, fn->state->config, sizeof(config));
 	env_strand_unlock(&fn->strand);
 	for (i = 0; i < ARRAY_SIZE(attrs); i++) {
-		if (!all && !attrs[i].moves)
+		if ((!all && !attrs[i].moves) || (attrs[i].sriov && !fn->sriov))
 			continue;
 		if (attrs[i].show) {
 			int len = attrs[i].show(&v, buf, sizeof(buf));
@@ -375,6 +436,29 @@ void host_sysfs_refresh(struct host *h, struct pci_function *fn)
 	write_attrs(h, fn, &n, false);
 }
 
+static void put_virtfn(struct host *h, const struct pci_function *vf, const struct names *n)
+{
+	char name[24], target[24];
+	struct names pf;
+
+	names_of(pci_physfn(vf), &pf);
+	snprintf(target, sizeof(target), "../%s", pf.bdf);
+	put_link(h, n->dir, "physfn", target);
+	snprintf(name, sizeof(name), "virtfn%u", pci_vf_index(vf));
+	snprintf(target, sizeof(target), "../%s", n->bdf);
+	put_link(h, pf.dir, name, target);
+}
+
+static void drop_virtfn(struct host *h, const struct pci_function *vf)
+{
+	struct names pf;
+	char name[24];
+
+	names_of(pci_physfn(vf), &pf);
+	snprintf(name, sizeof(name), "virtfn%u", pci_vf_index(vf));
+	drop(h, pf.dir, name);
+}
+
 static void fn_added(struct pci_observer *o, struct pci_function *fn)
 {
 	struct host *h = container_of(o, struct host, sysfs);
@@ -388,6 +472,8 @@ static void fn_added(struct pci_observer *o, struct pci_function *fn)
 	put_link(h, n.dir, "subsystem", "../../../../bus/pci");
 	snprintf(target, sizeof(target), "../../../../kernel/iommu_groups/%s", n.group);
 	put_link(h, n.dir, "iommu_group", target);
+	if (pci_physfn(fn))
+		put_virtfn(h, fn, &n);
 	snprintf(target, sizeof(target), "../../../devices/ferry0/%s/%s", n.bridge, n.bdf);
 	put_link(h, "sys/bus/pci/devices", n.bdf, target);
 
@@ -408,11 +494,13 @@ static void fn_removed(struct pci_observer *o, struct pci_function *fn)
 	struct names n;
 
 	names_of(fn, &n);
+	if (pci_physfn(fn))
+		drop_virtfn(h, fn);
 	drop(h, "sys/bus/pci/devices", n.bdf);
 	drop(h, GROUPS, n.group);
 	drop(h, n.parent, n.bdf);
 	list_for_each(it, &fn->bus->functions, bus_link)
-		if (it != fn && it->bdf.domain == fn->bdf.domain && it->bdf.bus == fn->bdf.bus)
+		if (it != fn && folder_of(it) == folder_of(fn))
 			return;
 	drop(h, DEVICES, n.bridge);
 }
@@ -545,6 +633,11 @@ static void fn_unbound(struct pci_observer *o, struct pci_function *fn, const st
 	write_attrs(h, fn, &n, false);
 }
 
+static void fn_vfs_changed(struct pci_observer *o, struct pci_function *pf)
+{
+	host_sysfs_refresh(container_of(o, struct host, sysfs), pf);
+}
+
 /* -------------------------------------------------------------------- the rest */
 
 static int put_driver(struct host *h, const struct pci_driver *drv)
@@ -620,7 +713,8 @@ int host_sysfs_init(struct host *h, struct ferry_err *err)
 				     strerror(-ret));
 	}
 	h->sysfs = (struct pci_observer){ .added = fn_added, .removed = fn_removed,
-					  .bound = fn_bound, .unbound = fn_unbound };
+					  .bound = fn_bound, .unbound = fn_unbound,
+					  .vfs_changed = fn_vfs_changed };
 	pci_bus_observe(&h->vfio.bus, &h->sysfs);
 	return 0;
 }

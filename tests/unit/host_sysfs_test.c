@@ -214,7 +214,6 @@ static void test_attr__errno(void)
 		{ "/sys/bus/pci/drivers/nothing/bind", "0000:01:00.0", -EACCES },
 		{ "/sys/bus/pci/drivers/vfio-pci/uevent", "add", -EACCES },
 		{ "/sys/bus/pci/drivers_probe", "0000:77:00.0", -ENODEV },
-		{ "/sys/bus/pci/drivers_probe", "0000:01:00.0\n", 13 },
 		{ "/" DEV "/vendor", "1", -EACCES },
 		{ "/" DEV "/reset", "2", -EINVAL },
 		{ "/" DEV "/reset", "x", -EINVAL },
@@ -222,6 +221,7 @@ static void test_attr__errno(void)
 		{ "/" DEV "/driver_override", "vfio-pci\n", 9 },
 		{ "/sys/bus/pci/drivers/vfio-pci/bind", "0000:01:00.0\n", 13 },
 		{ "/sys/bus/pci/drivers/vfio-pci/bind", "0000:01:00.0\n", -EBUSY },
+		{ "/sys/bus/pci/drivers_probe", "0000:01:00.0\n", 13 },	/* bound: nothing to do */
 		{ "/sys/bus/pci/drivers/vfio-pci/unbind", "0000:01:00.0", 12 },
 		{ "/" DEV "/driver_override", "\n", 1 },
 		{ "/sys/bus/pci/drivers/vfio-pci/new_id", "1234", -EINVAL },
@@ -275,6 +275,173 @@ static void test_delete__nothing_left(void)
 	CHECK(!is_there("sys/devices/ferry0/pci0000:01"));
 }
 
+/* ---------------------------------------------------------------------- SR-IOV */
+
+static struct pci_unbind *held;		/* a VF whose client does not let go */
+static bool hold_on;
+
+static int pf_probe(struct pci_function *fn, struct ferry_err *err)
+{
+	return 0;
+}
+
+static void pf_remove(struct pci_unbind *u)
+{
+	if (hold_on)
+		held = u;
+	else
+		u->done(u, 0);
+}
+
+static const struct pci_driver pf_driver = { .name = "pf-test", .probe = pf_probe,
+					     .remove = pf_remove, .sriov = true };
+
+static int64_t answer;
+
+static void answered(struct uapi_attr_call *call, int64_t ret)
+{
+	answer = ret;
+}
+
+static int64_t store_pf(const char *attr, const char *text)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/" DEV "/%s", attr);
+	return store_at(path, text);
+}
+
+/* The control side runs on the worker. */
+static bool soon(bool (*is)(void))
+{
+	unsigned int i;
+	bool ok = false;
+
+	for (i = 0; i < 500 && !ok; i++) {
+		host_step(host, 10);
+		vfio_host_lock(&host->vfio);
+		ok = is();
+		vfio_host_unlock(&host->vfio);
+	}
+	return ok;
+}
+
+static bool no_vfs(void)
+{
+	return !pci_sriov_numvfs(fn0());
+}
+
+static void test_sriov__attributes(void)
+{
+	CHECK(pci_driver_register(&host->vfio.bus, &pf_driver) == 0);
+	CHECK(rig_works("function_add", "{\"type\":\"nvme\",\"vfs_max\":9}"));
+	CHECK(is_text(DEV "/sriov_totalvfs", "9\n") && is_text(DEV "/sriov_numvfs", "0\n"));
+	CHECK(is_text(DEV "/sriov_offset", "1\n") && is_text(DEV "/sriov_stride", "1\n"));
+	CHECK(is_text(DEV "/sriov_vf_device", "f01\n"));
+	CHECK(is_text(DEV "/sriov_drivers_autoprobe", "1\n") && is_text(DEV "/ari_enabled", "1\n"));
+	CHECK(mode_of(DEV "/sriov_numvfs") == 0644 && mode_of(DEV "/sriov_totalvfs") == 0444);
+	/* In the kernel's order. */
+	CHECK(store_pf("sriov_numvfs", "x") == -EINVAL && store_pf("sriov_numvfs", "") == -EINVAL);
+	CHECK(store_pf("sriov_numvfs", "65536") == -EINVAL && store_pf("sriov_numvfs", "-1") == -EINVAL);
+	CHECK(store_pf("sriov_numvfs", "10") == -ERANGE && store_pf("sriov_numvfs", "65535") == -ERANGE);
+	CHECK(store_pf("sriov_numvfs", "0") == 1);
+	CHECK(store_pf("sriov_numvfs", "2\n") == -ENOENT);
+	CHECK(rig_works("driver_bind", "{\"address\":\"01:00.0\",\"driver\":\"vfio-pci\"}"));
+	CHECK(store_pf("sriov_numvfs", "2\n") == -ENOENT);
+	CHECK(rig_works("driver_unbind", "{\"address\":\"01:00.0\"}"));
+	CHECK(rig_works("driver_bind", "{\"address\":\"01:00.0\",\"driver\":\"pf-test\"}"));
+	CHECK(store_pf("sriov_numvfs", "0x9\n") == 4);
+	CHECK(store_pf("sriov_numvfs", "9") == 1 && store_pf("sriov_numvfs", "8") == -EBUSY);
+	CHECK(is_text(DEV "/sriov_numvfs", "9\n"));
+}
+
+#define VF9 "sys/devices/ferry0/pci0000:01/0000:01:01.1"
+
+static void test_sriov__virtual_functions(void)
+{
+	json_object *reply, *list, *v;
+	char text[64];
+
+	CHECK(is_link(DEV "/virtfn0", "../0000:01:00.1") && is_link(DEV "/virtfn8", "../0000:01:01.1"));
+	CHECK(is_link(VF9 "/physfn", "../0000:01:00.0") && !is_there(DEV "/physfn"));
+	CHECK(!is_there(VF9 "/sriov_numvfs") && !is_there(DEV "/virtfn9"));
+	CHECK(is_text(VF9 "/vendor", "0xfe55\n") && is_text(VF9 "/device", "0x0f01\n"));
+	CHECK(is_link("sys/bus/pci/devices/0000:01:01.1",
+		      "../../../devices/ferry0/pci0000:01/0000:01:01.1"));
+	snprintf(text, sizeof(text), "../../../../kernel/iommu_groups/%u", fn0()->iommu_group + 9);
+	CHECK(is_link(VF9 "/iommu_group", text));
+	CHECK(is_text(VF9 "/driver_override", "(null)\n"));
+
+	reply = rig_call("function_list", NULL);
+	CHECK(json_object_object_get_ex(reply, "result", &v) &&
+	      json_object_object_get_ex(v, "functions", &list) && json_object_array_length(list) == 10);
+	v = json_object_array_get_idx(list, 9);
+	CHECK(!strcmp(rpc_str(v, "role", ""), "vf9") && !strcmp(rpc_str(v, "cntlid", ""), "0x000a"));
+	CHECK(!strcmp(rpc_str(v, "address", ""), "0000:01:01.1") &&
+	      !strcmp(rpc_str(v, "state", ""), "inactive") &&
+	      !strcmp(rpc_str(v, "pf", ""), "0000:01:00.0"));
+	v = json_object_array_get_idx(list, 0);
+	CHECK(!strcmp(rpc_str(v, "role", ""), "pf") && rpc_uint(v, "vfs", 0) == 9);
+	json_object_put(reply);
+	CHECK(rig_works("function_show", "{\"address\":\"01:01.1\"}"));
+	CHECK(rig_works("function_reset", "{\"address\":\"01:01.1\"}"));
+	CHECK(rig_fails("function_set", "{\"address\":\"01:01.1\",\"queues\":2}", "E-FUNCTION-VF"));
+	CHECK(rig_fails("function_delete", "{\"address\":\"01:01.1\"}", "E-FUNCTION-VF"));
+	CHECK(rig_works("driver_bind", "{\"address\":\"01:01.1\",\"driver\":\"vfio-pci\"}"));
+	CHECK(is_there(VF9 "/vfio-dev"));
+	CHECK(rig_fails("function_add", "{\"type\":\"nvme\",\"address\":\"01:01.1\"}",
+			"E-FUNCTION-EXISTS"));
+	CHECK(rig_works("function_add", "{\"type\":\"nvme\"}") && is_there("sys/bus/pci/devices/0000:01:02.0"));
+	CHECK(rig_works("function_delete", "{\"address\":\"01:02.0\"}"));
+}
+
+static void test_sriov__removal(void)
+{
+	struct uapi_attr_call call = { .complete = answered };
+	json_object *saved;
+
+	CHECK(rig_fails("function_set", "{\"address\":\"01:00.0\",\"vfs\":10}", "E-SRIOV-TOTAL"));
+	CHECK(rig_fails("function_set", "{\"address\":\"01:00.0\",\"vfs\":1}", "E-SRIOV-VFS"));
+	CHECK(rig_fails("function_set", "{\"address\":\"01:00.0\",\"vfs\":0,\"queues\":2}",
+			"E-PARAM-VALUE"));
+	/* One has a client that takes its time. */
+	CHECK(rig_works("driver_bind", "{\"address\":\"01:00.3\",\"driver\":\"pf-test\"}"));
+	hold_on = true;
+	answer = 0;
+	CHECK(host_attr_store(host, "/" DEV "/sriov_numvfs", "0", 1, &call) == -EINPROGRESS);
+	host_step(host, 50);
+	CHECK(!answer && held && is_text(DEV "/sriov_numvfs", "9\n") && is_there(DEV "/virtfn2"));
+	vfio_host_lock(&host->vfio);
+	held->done(held, 0);
+	vfio_host_unlock(&host->vfio);
+	hold_on = false;
+	CHECK(soon(no_vfs) && answer == 1);
+	CHECK(is_text(DEV "/sriov_numvfs", "0\n") && !is_there(DEV "/virtfn0") && !is_there(VF9));
+	/* By the control protocol, and gone with a reset of the PF. */
+	CHECK(rig_works("function_set", "{\"address\":\"01:00.0\",\"vfs\":3}"));
+	CHECK(is_there(DEV "/virtfn2"));
+	saved = host_config_save(host);
+	CHECK(strstr(json_object_to_json_string_ext(saved, JSON_C_TO_STRING_PLAIN), "\"vfs\":3"));
+	json_object_put(saved);
+	CHECK(store_pf("reset", "1") == 1 && soon(no_vfs));
+	CHECK(is_text(DEV "/sriov_numvfs", "0\n") && !is_there(DEV "/virtfn2"));
+	CHECK(store_pf("sriov_drivers_autoprobe", "n\n") == 2);
+	CHECK(is_text(DEV "/sriov_drivers_autoprobe", "0\n"));
+	CHECK(store_pf("sriov_drivers_autoprobe", "maybe") == -EINVAL);
+	/* With its PF. */
+	CHECK(rig_works("function_set", "{\"address\":\"01:00.0\",\"vfs\":3}"));
+	CHECK(rig_works("function_set", "{\"address\":\"01:00.0\",\"queues\":2}"));
+	CHECK(is_text(DEV "/sriov_numvfs", "3\n") && is_there(DEV "/virtfn2"));
+	CHECK(rig_works("function_delete", "{\"address\":\"01:00.0\"}"));
+	CHECK(!is_there("sys/devices/ferry0/pci0000:01"));
+	CHECK(rig_fails("function_add", "{\"type\":\"nvme\",\"vfs_max\":2,\"vfs\":1}", "E-SRIOV-DRIVER"));
+	CHECK(rig_fails("function_add", "{\"type\":\"nvme\",\"driver\":\"pf-test\",\"vfs_max\":2,"
+			"\"vfs\":3}", "E-SRIOV-TOTAL"));
+	/* The end of the host finds some. */
+	CHECK(rig_works("function_add", "{\"type\":\"nvme\",\"driver\":\"pf-test\",\"vfs_max\":2,"
+			"\"vfs\":2}"));
+}
+
 int main(void)
 {
 	rig_scratch();
@@ -286,6 +453,9 @@ int main(void)
 	RUN(test_attr__errno);
 	RUN(test_attr__new_id);
 	RUN(test_delete__nothing_left);
+	RUN(test_sriov__attributes);
+	RUN(test_sriov__virtual_functions);
+	RUN(test_sriov__removal);
 	rig_down();
 	rig_scratch_remove();
 	return tap_end();
