@@ -27,7 +27,7 @@ check-asan:
 	tests/run --build build/asan --no-integration
 check-tsan:
 	@$(MAKE) all B=build/tsan MESON_OPTIONS='-Db_sanitize=thread -Db_lundef=false'
-	tests/run --build build/tsan --no-integration
+	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp tests/run --build build/tsan --no-integration
 check-clang:
 	@CC=clang-14 $(MAKE) all B=build/clang
 	tests/run --build build/clang --no-integration
