@@ -3,7 +3,7 @@
 B ?= build
 MESON_OPTIONS ?=
 
-.PHONY: all setup demo check check-asan check-tsan check-clang check-qemu11 bench fuzz install clean
+.PHONY: all setup demo check check-full check-asan check-tsan check-clang check-qemu11 bench fuzz install clean
 
 all: $(B)/build.ninja
 	@ninja -C $(B)
@@ -20,6 +20,9 @@ demo: all
 
 check: all
 	tests/run
+
+check-full: all
+	tests/run --full
 
 # Sanitizer and second-compiler builds run the unit tests and the fuzz corpora.
 check-asan:
